@@ -1,0 +1,59 @@
+# Two commands do everything on a bare machine with Python 3.11+ and make:
+#   make demo   the main job, killed half-way and finished, with its proof
+#   make test   the full gate: lint, types, architecture, tests
+# All they write lies in this folder: .venv, .cache, .tmp, .demo.
+
+SHELL := /bin/bash
+# The first Python of a supported version that really starts.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+  $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+    2>/dev/null && echo $$python && break; done)
+BIN := .venv/bin
+
+export UV_CACHE_DIR := $(CURDIR)/.cache/uv
+export PIP_NO_CACHE_DIR := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PREFECT_HOME := $(CURDIR)/.cache/prefect
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := 1
+export TMPDIR := $(CURDIR)/.tmp
+export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
+export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: demo test lint types architecture tests lock clean
+
+demo: .venv/installed
+	@$(BIN)/python -m flows.demo
+
+test: lint types architecture tests
+
+lint: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/installed
+	$(BIN)/mypy
+
+architecture: .venv/installed
+	$(BIN)/lint-imports --cache-dir .cache/import-linter
+
+tests: .venv/installed
+	$(BIN)/python -m pytest
+
+.venv/installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed." >&2; exit 1; }
+	@mkdir -p .cache .tmp
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet "uv>=0.5"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Resolve the lock again, for every Python and platform that is supported.
+lock:
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --group dev --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv .cache .tmp .demo

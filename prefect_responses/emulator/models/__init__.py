@@ -1,0 +1,1 @@
+"""The built-in models: each answers by plain rules, none needs a download."""

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL
+from prefect.testing.utilities import prefect_test_harness
+
+from prefect_responses.emulator.server import EmulatorThread
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from lab import Lab  # noqa: E402 - a neighbour, found by the line above
+
+
+@pytest.fixture(scope="session")
+def prefect_server():
+    """Run a real Prefect server for the whole session; yield its API URL."""
+    with prefect_test_harness(server_startup_timeout=90):
+        yield PREFECT_API_URL.value()
+
+
+@pytest.fixture
+def lab(prefect_server, tmp_path):
+    """Give a fresh emulator and ledger beside the session's Prefect server."""
+    with EmulatorThread(seed=1, latency="constant:0.5") as emulator:
+        lab = Lab(prefect_server, emulator, tmp_path)
+        try:
+            yield lab
+        finally:
+            lab.stop_all()
