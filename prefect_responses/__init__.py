@@ -1,1 +1,84 @@
-"""Durable work on the OpenAI Responses API for Prefect 3: submit once, survive anything."""
+"""Durable work on the OpenAI Responses API for Prefect 3: submit once, survive anything.
+
+Names are loaded when they are first used, so that importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prefect_responses.blocks.response_ledger import ResponseLedger
+    from prefect_responses.blocks.responses_credentials import ResponsesCredentials
+    from prefect_responses.decisions.policies import InDoubtMode, OnChange
+    from prefect_responses.errors import ResponsesError
+    from prefect_responses.tasks.await_background_response import (
+        AwaitBackgroundResponse,
+        aawait_background_response,
+        await_background_response,
+    )
+    from prefect_responses.tasks.create_response import (
+        CreateResponse,
+        acreate_response,
+        create_response,
+    )
+    from prefect_responses.tasks.respond import arespond, respond
+    from prefect_responses.tasks.response_result import ResponseResult
+    from prefect_responses.tasks.response_run import ResponseRun
+    from prefect_responses.tasks.retrying import worth_retrying
+
+    __version__: str
+
+_HOMES = {
+    "AwaitBackgroundResponse": "tasks.await_background_response",
+    "CreateResponse": "tasks.create_response",
+    "InDoubtMode": "decisions.policies",
+    "OnChange": "decisions.policies",
+    "ResponseLedger": "blocks.response_ledger",
+    "ResponseResult": "tasks.response_result",
+    "ResponseRun": "tasks.response_run",
+    "ResponsesCredentials": "blocks.responses_credentials",
+    "ResponsesError": "errors",
+    "aawait_background_response": "tasks.await_background_response",
+    "acreate_response": "tasks.create_response",
+    "arespond": "tasks.respond",
+    "await_background_response": "tasks.await_background_response",
+    "create_response": "tasks.create_response",
+    "respond": "tasks.respond",
+    "worth_retrying": "tasks.retrying",
+}
+
+__all__ = [
+    "AwaitBackgroundResponse",
+    "CreateResponse",
+    "InDoubtMode",
+    "OnChange",
+    "ResponseLedger",
+    "ResponseResult",
+    "ResponseRun",
+    "ResponsesCredentials",
+    "ResponsesError",
+    "aawait_background_response",
+    "acreate_response",
+    "arespond",
+    "await_background_response",
+    "create_response",
+    "respond",
+    "worth_retrying",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return version("prefect-responses")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

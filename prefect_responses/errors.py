@@ -30,6 +30,7 @@ ResponsesError
 └── LedgerError                      the record could not be read or written
     ├── LedgerUnavailable            retryable
     ├── LedgerLocked                 retryable
+    ├── ResponseUnrecorded            accepted, and its ID could not be written
     ├── LedgerNewer
     ├── LedgerNotDurable
     ├── LedgerChanged
@@ -317,6 +318,23 @@ class LedgerLocked(LedgerError):
     """Another process has held the ledger's lock for too long; find it, or try again."""
 
     retryable = True
+
+
+class ResponseUnrecorded(LedgerError):
+    """The API accepted the response, and the ledger could not be written.
+
+    Args:
+        attempt_id: the attempt in question.
+        response_id: the ID that must not be lost.
+    """
+
+    def __init__(self, attempt_id: str, response_id: str) -> None:
+        super().__init__(
+            f"The API accepted {response_id}, and the ledger could not be written. Repair the "
+            f"ledger, then run `prefect-responses resolve {attempt_id} --created {response_id}`."
+        )
+        self.attempt_id = attempt_id
+        self.response_id = response_id
 
 
 class LedgerNewer(LedgerError):

@@ -98,7 +98,12 @@ OUTCOME_OF_STATUS: Mapping[ResponseStatus, Outcome] = {
 
 #: The legal moves between states.
 MOVES: Mapping[AttemptState, frozenset[AttemptState]] = {
-    AttemptState.PLANNED: frozenset({AttemptState.SUBMITTING}),
+    AttemptState.PLANNED: frozenset(
+        {
+            AttemptState.SUBMITTING,
+            AttemptState.SETTLED,  # its request changed before it was ever sent
+        }
+    ),
     AttemptState.SUBMITTING: frozenset(
         {
             AttemptState.PLANNED,  # not sent, or refused for now: the API took nothing
@@ -121,7 +126,7 @@ LATE_MOVES: Mapping[Outcome, frozenset[AttemptState | Outcome]] = {
 
 #: Outcomes that an attempt can be settled with, by the state that it is in.
 SETTLEMENTS: Mapping[AttemptState, frozenset[Outcome]] = {
-    AttemptState.PLANNED: frozenset(),
+    AttemptState.PLANNED: frozenset({Outcome.ABANDONED}),
     AttemptState.SUBMITTING: frozenset({Outcome.REFUSED, Outcome.SURPLUS}),
     AttemptState.IN_DOUBT: frozenset({Outcome.ABANDONED, Outcome.SURPLUS, Outcome.REFUSED}),
     AttemptState.SUBMITTED: frozenset(

@@ -1,0 +1,113 @@
+"""The credentials of one account at one endpoint."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, ClassVar
+
+from prefect.blocks.abstract import CredentialsBlock
+from pydantic import Field, HttpUrl, SecretStr
+
+from prefect_responses.attempt import Endpoint
+from prefect_responses.client.endpoints import check_base_url
+from prefect_responses.client.http import HttpResponsesApi
+from prefect_responses.engine.connections import Connection
+from prefect_responses.errors import CredentialsMissing
+from prefect_responses.wire.requests import ProviderProfile
+
+if TYPE_CHECKING:
+    from typing import Any
+
+OPENAI_BASE_URL = "https://api.openai.com/v1"
+#: How the ledger refers to credentials that come from the environment.
+ENVIRONMENT = "environment"
+
+
+class ResponsesCredentials(CredentialsBlock):
+    """Reach the OpenAI Responses API, or a server that speaks it.
+
+    Without a block, the tasks of this package read `OPENAI_API_KEY`, `OPENAI_BASE_URL`,
+    `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID` from the environment.
+
+    Examples:
+        Load the block and use it:
+        ```python
+        from prefect_responses import ResponsesCredentials
+
+        credentials = ResponsesCredentials.load("BLOCK_NAME")
+        ```
+    """
+
+    _block_type_name: ClassVar[str] = "Responses Credentials"
+    _block_type_slug: ClassVar[str] = "responses-credentials"
+    _logo_url: ClassVar[HttpUrl] = HttpUrl("https://openai.com/favicon.ico")
+    _documentation_url: ClassVar[HttpUrl] = HttpUrl(
+        "https://pypi.org/project/prefect-responses/"
+    )
+
+    api_key: SecretStr = Field(description="The API key of the project that is billed.")
+    base_url: str = Field(
+        default=OPENAI_BASE_URL, description="The API's root, with its version path."
+    )
+    organization: str = Field(
+        default="", description="The organization that is billed, if the key has several."
+    )
+    project: str = Field(default="", description="The project that is billed, if not the key's.")
+    allow_insecure_http: bool = Field(
+        default=False, description="Allow an http URL that is not on this machine."
+    )
+    send_store: bool = Field(
+        default=True, description="Say store=true; turn off for servers that refuse it."
+    )
+    send_background: bool = Field(
+        default=True, description="Ask for background work; turn off for servers that refuse it."
+    )
+
+    def get_client(self, *args: Any, **kwargs: Any) -> HttpResponsesApi:
+        """Return an API client of this account; close it with `await client.aclose()`.
+
+        Raises:
+            EndpointInvalid: the base URL cannot be used.
+        """
+        connection = self.connection()
+        return HttpResponsesApi(connection.endpoint, connection.api_key, *args, **kwargs)
+
+    def connection(self) -> Connection:
+        """Return what the engine needs to reach this account.
+
+        Raises:
+            CredentialsMissing: the key is empty.
+            EndpointInvalid: the base URL cannot be used.
+        """
+        if not self.api_key.get_secret_value():
+            raise CredentialsMissing
+        base_url = check_base_url(self.base_url, allow_insecure=self.allow_insecure_http)
+        return Connection(
+            Endpoint(base_url, self.organization, self.project),
+            self.api_key,
+            self._reference(),
+            ProviderProfile(send_store=self.send_store, send_background=self.send_background),
+        )
+
+    def _reference(self) -> str:
+        name = self._block_document_name
+        return f"block:{self.get_block_type_slug()}/{name}" if name else ENVIRONMENT
+
+
+def connection_of(credentials: ResponsesCredentials | None) -> Connection:
+    """Return the connection of a block, or of the environment where there is none.
+
+    Raises:
+        CredentialsMissing: neither a block nor `OPENAI_API_KEY`.
+        EndpointInvalid: the base URL cannot be used.
+    """
+    return (credentials or _from_environment()).connection()
+
+
+def _from_environment() -> ResponsesCredentials:
+    return ResponsesCredentials(
+        api_key=SecretStr(os.environ.get("OPENAI_API_KEY", "")),
+        base_url=os.environ.get("OPENAI_BASE_URL") or OPENAI_BASE_URL,
+        organization=os.environ.get("OPENAI_ORG_ID", ""),
+        project=os.environ.get("OPENAI_PROJECT_ID", ""),
+    )

@@ -1,0 +1,160 @@
+"""The durability rule on one screen: what to do next with an attempt.
+
+Pure: the same record, clock reading and policy always give the same action.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from prefect_responses.decisions.policies import CallPolicy, InDoubtMode
+from prefect_responses.statuses import AttemptState, Outcome
+
+if TYPE_CHECKING:
+    from prefect_responses.attempt import Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Claim the attempt, send it, and record what came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Do nothing until *at* (seconds since the epoch), then look again."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AskOwner:
+    """Somebody is submitting: find out whether that owner lives; a dead one leaves a doubt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resubmit:
+    """Abandon the attempt in doubt and plan the next, to be sent not before *not_before*."""
+
+    not_before: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Leave the attempt in doubt to a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Read the response from the API."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanNext:
+    """Plan attempt n+1 of the same call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Hand the outcome to the caller, whatever it is."""
+
+
+Action = Submit | Wait | AskOwner | Resubmit | GiveUp | Poll | PlanNext | Return
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a decision may depend on beside the record.
+
+    Args:
+        now: seconds since the epoch.
+        run: run counts of the caller's enclosing flow runs, outermost first.
+        attempts_in_run: attempts that were planned at this run count, this one included.
+        acts_outside: the request has hosted tools that act on the world.
+    """
+
+    now: float
+    run: tuple[int, ...] = ()
+    attempts_in_run: int = 1
+    acts_outside: bool = False
+
+
+def next_action(attempt: Attempt, situation: Situation, policy: CallPolicy) -> Action:
+    """Decide what to do next with *attempt*.
+
+    Returns:
+        One member of the closed union `Action`.
+    """
+    match attempt.state:
+        case AttemptState.PLANNED:
+            return _send_or_wait(attempt, situation)
+        case AttemptState.SUBMITTING:
+            return AskOwner()
+        case AttemptState.IN_DOUBT:
+            return _resolve_doubt(attempt, situation, policy)
+        case AttemptState.SUBMITTED:
+            return Poll()
+        case AttemptState.SETTLED:
+            return _after_the_end(attempt, situation, policy)
+        case _:
+            assert_never(attempt.state)
+
+
+def _send_or_wait(attempt: Attempt, situation: Situation) -> Action:
+    if attempt.not_before is not None and attempt.not_before > situation.now:
+        return Wait(attempt.not_before)
+    return Submit()
+
+
+def _resolve_doubt(attempt: Attempt, situation: Situation, policy: CallPolicy) -> Action:
+    doubt = policy.in_doubt
+    exhausted = attempt.resubmissions >= doubt.max_resubmissions
+    if exhausted or not _may_repeat(attempt, situation, doubt.mode):
+        return GiveUp()
+    return Resubmit(situation.now + doubt.backoff.wait(attempt.resubmissions + 1))
+
+
+def _may_repeat(attempt: Attempt, situation: Situation, mode: InDoubtMode) -> bool:
+    match mode:
+        case InDoubtMode.RESUBMIT:
+            return True
+        case InDoubtMode.FAIL:
+            return False
+        case InDoubtMode.AUTO:
+            return not situation.acts_outside or was_answered(attempt)
+        case _:
+            assert_never(mode)
+
+
+def was_answered(attempt: Attempt) -> bool:
+    """Tell whether the doubt comes from an answer (a 5xx, say) and not from silence."""
+    return attempt.error is not None and attempt.error.get("status") is not None
+
+
+def _after_the_end(attempt: Attempt, situation: Situation, policy: CallPolicy) -> Action:
+    if attempt.rejected is not None:
+        return PlanNext()
+    if attempt.is_answered or attempt.outcome is Outcome.SURPLUS:
+        return Return()
+    if is_later_run(situation.run, attempt.run):
+        return PlanNext()
+    may_retry = _code(attempt) in policy.retry.codes
+    if may_retry and situation.attempts_in_run < policy.retry.max_attempts:
+        return PlanNext()
+    return Return()
+
+
+def _code(attempt: Attempt) -> str:
+    return str((attempt.error or {}).get("code"))
+
+
+def is_later_run(run: tuple[int, ...], than: tuple[int, ...]) -> bool:
+    """Tell whether somebody asked to run again since *than*.
+
+    The run counts are compared from the outermost flow run inwards, as far as both go: a subflow
+    starts at 1 again when its parent is retried.
+    """
+    for ours, theirs in zip(run, than, strict=False):
+        if ours != theirs:
+            return ours > theirs
+    return False

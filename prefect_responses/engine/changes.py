@@ -1,0 +1,109 @@
+"""What to do when a key was used for another request before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, assert_never
+
+import orjson
+
+from prefect_responses.decisions.answers import read_retrieve_answer
+from prefect_responses.decisions.policies import InDoubtMode, OnChange
+from prefect_responses.decisions.verdicts import Seen
+from prefect_responses.engine.settlement import settle_as_read
+from prefect_responses.errors import RequestChanged, SubmissionInDoubt
+from prefect_responses.identity import changed_paths, what_is_asked
+from prefect_responses.ledger import PlanNext, Settle
+from prefect_responses.statuses import AttemptState, Outcome
+
+if TYPE_CHECKING:
+    from prefect_responses.attempt import Attempt
+    from prefect_responses.client.api import ResponsesApi
+    from prefect_responses.clock import Clock
+    from prefect_responses.engine.calls import Call
+    from prefect_responses.engine.driver import Driver
+    from prefect_responses.ledger import Ledger
+
+
+class Changes:
+    """Compare a call with the attempt that its key finds, and act on a difference.
+
+    Args:
+        ledger: the record.
+        api: where a superseded response is cancelled.
+        clock: the time.
+        driver: waits for an attempt that somebody is submitting.
+    """
+
+    def __init__(self, ledger: Ledger, api: ResponsesApi, clock: Clock, driver: Driver) -> None:
+        self._ledger = ledger
+        self._api = api
+        self._clock = clock
+        self._driver = driver
+
+    async def apply(self, attempt: Attempt, call: Call) -> Attempt:
+        """Return the attempt that stands for *call*.
+
+        Raises:
+            RequestChanged: the request differs and `call.on_change` is ERROR.
+        """
+        if attempt.digest == call.draft.digest:
+            return attempt
+        match call.on_change:
+            case OnChange.ADOPT:
+                return attempt
+            case OnChange.ERROR:
+                raise RequestChanged(attempt.name, await self._paths(attempt, call))
+            case OnChange.RESUBMIT:
+                return await self._supersede(attempt, call)
+            case _:
+                assert_never(call.on_change)
+
+    async def _paths(self, attempt: Attempt, call: Call) -> tuple[str, ...]:
+        before = await self.stored_request(attempt)
+        paths = changed_paths(what_is_asked(before), what_is_asked(call.request))
+        return paths or ("the endpoint, the account or the prompt version",)
+
+    async def stored_request(self, attempt: Attempt) -> dict[str, Any]:
+        """Return the request that *attempt* was planned with."""
+        bodies = await self._ledger.bodies([attempt.id])
+        stored = bodies[attempt.id].request if attempt.id in bodies else None
+        request: dict[str, Any] = orjson.loads(stored or b"{}")
+        return request
+
+    async def _supersede(self, attempt: Attempt, call: Call) -> Attempt:
+        """End *attempt* as far as it can be ended, and plan the changed request after it."""
+        while attempt.state is AttemptState.SUBMITTING:
+            attempt = await self._driver.ask_owner(attempt, call)
+        if attempt.digest == call.draft.digest:
+            return attempt
+        match attempt.state:
+            case AttemptState.PLANNED:
+                attempt = await self._abandon(attempt)
+            case AttemptState.IN_DOUBT:
+                if call.policy.in_doubt.mode is InDoubtMode.FAIL:
+                    raise SubmissionInDoubt(attempt.id)
+                attempt = await self._abandon(attempt)
+            case AttemptState.SUBMITTED:
+                attempt = await self._cancel(attempt)
+            case AttemptState.SETTLED | AttemptState.SUBMITTING:
+                pass
+            case _:
+                assert_never(attempt.state)
+        verb = PlanNext(attempt.id, call.draft, self._clock.now(), superseding=True)
+        return (await self._ledger.do(verb)).attempt
+
+    async def _cancel(self, attempt: Attempt) -> Attempt:
+        """Cancel the response upstream, then read it once more: a late completion is kept."""
+        response_id = attempt.response_id or ""
+        await self._api.cancel(response_id)
+        seen = read_retrieve_answer(await self._api.retrieve(response_id))
+        if not isinstance(seen, Seen) or not seen.response.status.is_terminal:
+            return attempt
+        now = self._clock.now()
+        verb = settle_as_read(attempt, seen.response, seen.body, polls=attempt.polls, at=now)
+        return (await self._ledger.do(verb)).attempt
+
+    async def _abandon(self, attempt: Attempt) -> Attempt:
+        error = {"error": "Superseded", "message": "Its request changed."}
+        verb = Settle(attempt.id, Outcome.ABANDONED, self._clock.now(), error=error)
+        return (await self._ledger.do(verb)).attempt

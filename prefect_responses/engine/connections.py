@@ -1,0 +1,111 @@
+"""Open what a call needs: a ledger, an API, and the engine over both; each once a process."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from prefect_responses.client.http import HttpResponsesApi, Timeouts
+from prefect_responses.clock import SystemClock
+from prefect_responses.engine.durable_responses import DurableResponses
+from prefect_responses.engine.observers import Silent
+from prefect_responses.ledger import Ledger
+from prefect_responses.wire.requests import ProviderProfile
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from prefect_responses.attempt import Endpoint
+    from prefect_responses.engine.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Say how to reach one account at one endpoint.
+
+    Args:
+        endpoint: where requests go.
+        api_key: the key; it is in no repr and reaches no ledger.
+        reference: how another process finds the same key again (block name or environment).
+        profile: what the server understands.
+    """
+
+    endpoint: Endpoint
+    api_key: SecretStr
+    reference: str
+    profile: ProviderProfile = field(default_factory=ProviderProfile)
+
+    def identity(self) -> tuple[object, ...]:
+        """Return what tells two connections apart, without the key itself."""
+        key = hashlib.sha256(self.api_key.get_secret_value().encode()).hexdigest()
+        return (self.endpoint, key, self.profile)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerAddress:
+    """Say where the ledger lies and how long its owners' leases are.
+
+    Args:
+        url: SQLAlchemy URL; it may hold a password and is in no repr.
+        lease_seconds: after how long without a sign a process counts as dead.
+    """
+
+    url: str = field(repr=False)
+    lease_seconds: float = 60.0
+
+
+async def open_ledger(runtime: Runtime, address: LedgerAddress) -> Ledger:
+    """Return this process's ledger at *address*, opened once.
+
+    Raises:
+        LedgerError: it cannot be opened, is locked, or needs newer code.
+    """
+
+    async def build() -> Ledger:
+        return await Ledger.open(
+            address.url, clock=SystemClock(), lease_seconds=address.lease_seconds
+        )
+
+    return await runtime.shared(("ledger", address), build, Ledger.aclose)
+
+
+async def open_responses(  # noqa: PLR0913 - each says something else of how to submit
+    runtime: Runtime,
+    connection: Connection,
+    address: LedgerAddress,
+    *,
+    transport: Literal["httpx", "aiohttp"] = "httpx",
+    submit_timeout: float = 45.0,
+    on_the_wire: int = 16,
+) -> DurableResponses:
+    """Return this process's engine for *connection* and *address*, opened once.
+
+    Raises:
+        LedgerError: the ledger cannot be opened.
+        EndpointInvalid: the base URL cannot be used.
+    """
+    ledger = await open_ledger(runtime, address)
+
+    async def build_api() -> HttpResponsesApi:
+        return HttpResponsesApi(
+            connection.endpoint,
+            connection.api_key,
+            transport=transport,
+            timeouts=Timeouts(submit=submit_timeout),
+        )
+
+    account = (*connection.identity(), transport, submit_timeout)
+    api = await runtime.shared(("api", *account), build_api, HttpResponsesApi.aclose)
+
+    async def build_engine() -> DurableResponses:
+        return DurableResponses(
+            ledger, api, SystemClock(), connection.profile, Silent(), on_the_wire=on_the_wire
+        )
+
+    key = ("engine", ledger.uuid, *account, on_the_wire)
+    return await runtime.shared(key, build_engine, _nothing)
+
+
+async def _nothing(engine: DurableResponses) -> None:
+    del engine

@@ -1,0 +1,63 @@
+"""The places where a crash would hurt most, so that tests can crash there.
+
+A test arms one in the environment of the process under test:
+`PREFECT_RESPONSES_CRASH_POINT=after_post:kill` or, for the third time it is reached,
+`after_post:kill:3`. Nothing is armed otherwise, and a reached point costs one comparison.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from enum import StrEnum
+
+VARIABLE = "PREFECT_RESPONSES_CRASH_POINT"
+
+
+class CrashPoint(StrEnum):
+    """Name a place between two durable steps of a call."""
+
+    #: Nothing is written yet that says the call will be sent.
+    BEFORE_INTENT = "before_intent"
+    #: The intent is committed; no byte has left.
+    AFTER_INTENT = "after_intent"
+    #: The API has answered; its response ID is in this process only.
+    AFTER_POST = "after_post"
+    #: The response ID is committed.
+    AFTER_ID = "after_id"
+    #: A poll came back, and the response is still at work.
+    WHILE_POLLING = "while_polling"
+    #: The terminal answer is in this process only.
+    BEFORE_SETTLING = "before_settling"
+    #: The outcome is committed; the caller has not heard of it.
+    AFTER_SETTLING = "after_settling"
+
+
+_SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal.SIGSTOP}
+
+
+@dataclass(slots=True)
+class _Armed:
+    point: CrashPoint
+    signal: signal.Signals
+    remaining: int
+
+
+def _read(text: str | None) -> _Armed | None:
+    if not text:
+        return None
+    point, action, *nth = text.split(":")
+    return _Armed(CrashPoint(point), _SIGNALS[action], int(nth[0]) if nth else 1)
+
+
+_armed = _read(os.environ.get(VARIABLE))
+
+
+def reach(point: CrashPoint) -> None:
+    """Send this process the armed signal, if *point* is the armed one and its turn has come."""
+    if _armed is None or _armed.point is not point:
+        return
+    _armed.remaining -= 1
+    if _armed.remaining == 0:
+        os.kill(os.getpid(), _armed.signal)

@@ -1,0 +1,161 @@
+"""The use-cases of one call: create it, wait for it, or both."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import orjson
+
+from prefect_responses.attempt import Draft, Origin
+from prefect_responses.engine.calls import Call, Settled
+from prefect_responses.engine.changes import Changes
+from prefect_responses.engine.driver import Driver, Until, new_claim_id
+from prefect_responses.engine.polling import Polling
+from prefect_responses.engine.submission import Submission
+from prefect_responses.ledger import Attach, Deliver, DropClaim, Plan, Reject, Take
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from prefect_responses.attempt import Attempt
+    from prefect_responses.client.api import ResponsesApi
+    from prefect_responses.clock import Clock
+    from prefect_responses.decisions.policies import CallPolicy
+    from prefect_responses.engine.observers import Observer
+    from prefect_responses.ledger import Ledger
+    from prefect_responses.wire.requests import ProviderProfile
+
+#: POSTs between intent and ID at once: a kill leaves at most this many in doubt.
+ON_THE_WIRE = 16
+
+
+class DurableResponses:
+    """Create responses at one endpoint and wait for them, recording in one ledger.
+
+    Args:
+        ledger: the record.
+        api: the endpoint.
+        clock: the time.
+        profile: what the server understands.
+        observer: who is told of what happened.
+        on_the_wire: POSTs between intent and ID at once.
+    """
+
+    def __init__(  # noqa: PLR0913 - the doors of the engine, all named
+        self,
+        ledger: Ledger,
+        api: ResponsesApi,
+        clock: Clock,
+        profile: ProviderProfile,
+        observer: Observer,
+        *,
+        on_the_wire: int = ON_THE_WIRE,
+    ) -> None:
+        self.ledger = ledger
+        self._clock = clock
+        polling = Polling(ledger, api, clock, observer)
+        wire = asyncio.Semaphore(on_the_wire)
+        submission = Submission(ledger, api, clock, profile, wire)
+        self._driver = Driver(ledger, submission, polling, clock, observer)
+        self._changes = Changes(ledger, api, clock, self._driver)
+
+    async def create(self, call: Call) -> Attempt:
+        """Submit *call*, or find what an earlier process submitted for it.
+
+        After a crash the same call finds the same response: no POST is repeated.
+
+        Returns:
+            An attempt with a response ID, or one that was refused.
+
+        Raises:
+            RequestChanged: its key was used for another request.
+            SubmissionInDoubt: a POST may have been accepted; a person must say.
+            Parked: nothing can be submitted until a person acts.
+        """
+        async with self._claimed(call) as taken:
+            attempt = await self._driver.drive(taken, call, Until.ACCEPTED)
+        return await self._deliver(attempt)
+
+    async def respond(self, call: Call) -> Settled:
+        """Submit *call* or find it, wait until it has ended, and return the end.
+
+        Raises:
+            RequestChanged, SubmissionInDoubt, Parked: see `create`.
+        """
+        async with self._claimed(call) as taken:
+            attempt = await self._driver.drive(taken, call, Until.SETTLED)
+        return await self._read(await self._deliver(attempt), taken)
+
+    async def drive_row(self, call: Call) -> Settled:
+        """Do what `respond` does for a row of a job, whose key alone tells it apart."""
+        planned = (await self.ledger.do(Plan(call.draft, self._clock.now()))).attempt
+        taken = await self._changes.apply(planned, call)
+        attempt = await self._driver.drive(taken, call, Until.SETTLED)
+        return await self._read(attempt, taken)
+
+    async def wait(self, attempt_id: str, policy: CallPolicy) -> Settled:
+        """Wait until the response of *attempt_id* has ended, whoever submitted it.
+
+        Raises:
+            AttemptUnknown: the ledger has no such attempt.
+        """
+        taken = await self.ledger.attempt(attempt_id)
+        call = await self._call_again(taken, policy)
+        attempt = await self._driver.drive(taken, call, Until.SETTLED)
+        return await self._read(attempt, taken)
+
+    async def attach(self, draft: Draft, response_id: str) -> Attempt:
+        """Take over a response that was created elsewhere, so that it can be waited for here."""
+        verb = Attach(draft, response_id, None, self._clock.now())
+        return (await self.ledger.do(verb)).attempt
+
+    async def reject(self, attempt_id: str, reason: str) -> Attempt:
+        """Mark an answer as not wanted, durably: the same call submits again next time."""
+        return (await self.ledger.do(Reject(attempt_id, reason, self._clock.now()))).attempt
+
+    async def _read(self, attempt: Attempt, taken: Attempt) -> Settled:
+        bodies = await self.ledger.bodies([attempt.id])
+        found = attempt.id == taken.id and taken.response_id is not None
+        body = bodies[attempt.id].response if attempt.id in bodies else None
+        return Settled(attempt, body, adopted=found)
+
+    async def _deliver(self, attempt: Attempt) -> Attempt:
+        if attempt.is_settled and not attempt.is_answered:
+            return attempt
+        return (await self.ledger.do(Deliver(attempt.id, self._clock.now()))).attempt
+
+    async def _call_again(self, attempt: Attempt, policy: CallPolicy) -> Call:
+        bodies = await self.ledger.bodies([attempt.id])
+        request = bodies[attempt.id].request if attempt.id in bodies else None
+        draft = Draft(
+            scope=attempt.scope,
+            name=attempt.name,
+            digest=attempt.digest,
+            endpoint=attempt.endpoint,
+            credentials=attempt.credentials,
+            request=request or b"{}",
+            ordinal=attempt.ordinal,
+            run=attempt.run,
+            flow_run_id=attempt.flow_run_id,
+            task_run_id=attempt.task_run_id,
+        )
+        origin = Origin(attempt.scope, execution="", run=attempt.run)
+        return Call(draft, orjson.loads(draft.request), origin, policy)
+
+    @asynccontextmanager
+    async def _claimed(self, call: Call) -> AsyncIterator[Attempt]:
+        """Hold a claim on the call's ordinal; give it up when the body leaves without an outcome."""
+        claim_id = new_claim_id()
+        origin = call.origin
+        take = Take(call.draft, origin.execution, origin.chain, claim_id, self._clock.now())
+        try:
+            taken = (await self.ledger.do(take)).attempt
+            yield await self._changes.apply(taken, call)
+        except BaseException:
+            drop = DropClaim(claim_id, self._clock.now())
+            await asyncio.shield(asyncio.ensure_future(self.ledger.do(drop)))
+            raise
+
+

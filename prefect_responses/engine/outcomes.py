@@ -1,0 +1,58 @@
+"""Turn a settled attempt into what its caller gets: the answer, or the right error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from prefect_responses.errors import (
+    LedgerInconsistent,
+    RequestRefused,
+    ResponseCancelled,
+    ResponseExpired,
+    ResponseFailed,
+    ResponsesError,
+    SubmissionInDoubt,
+)
+from prefect_responses.statuses import Outcome
+
+if TYPE_CHECKING:
+    from prefect_responses.attempt import Attempt
+
+
+def failure_of(attempt: Attempt) -> ResponsesError | None:
+    """Return the error that stands for how *attempt* ended, or None if it holds an answer."""
+    match attempt.outcome:
+        case Outcome.COMPLETED | Outcome.INCOMPLETE:
+            return None
+        case Outcome.FAILED:
+            return _unsuccessful(ResponseFailed, attempt, "failed")
+        case Outcome.CANCELLED:
+            return _unsuccessful(ResponseCancelled, attempt, "was cancelled")
+        case Outcome.EXPIRED:
+            return _unsuccessful(ResponseExpired, attempt, "is gone from the API")
+        case Outcome.REFUSED:
+            return RequestRefused.from_record(attempt.error or {})
+        case Outcome.ABANDONED:
+            return SubmissionInDoubt(
+                attempt.id,
+                f"Attempt {attempt.id} was given up without an answer. "
+                "Retry the flow run to submit it once more.",
+            )
+        case Outcome.SURPLUS | None:
+            return LedgerInconsistent(f"Attempt {attempt.id} is {attempt.outcome} and was returned.")
+        case _:
+            assert_never(attempt.outcome)
+
+
+def _unsuccessful(
+    kind: type[ResponseFailed | ResponseCancelled | ResponseExpired], attempt: Attempt, what: str
+) -> ResponsesError:
+    error = attempt.error or {}
+    reason = f": {error['message']}" if error.get("message") else ""
+    return kind(
+        f"Response {attempt.response_id} {what}{reason}. "
+        "Retry the flow run to submit it once more.",
+        response_id=attempt.response_id,
+        attempt_id=attempt.id,
+        code=error.get("code"),
+    )

@@ -1,0 +1,165 @@
+"""One runtime a process: a loop in a thread, its ledgers, its HTTP pools.
+
+Async callers, sync tasks and mapped threads all hand their coroutines to it, so there is one
+ledger writer and one pool, whoever calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Hashable
+
+T = TypeVar("T")
+
+#: Seconds that a caller which is interrupted waits for its coroutine to clean up.
+CLEANUP_GRACE = 12.0
+#: Seconds that a process which ends waits for its ledgers to be flushed and its pools closed.
+CLOSING_GRACE = 5.0
+
+
+class Runtime:
+    """Run coroutines in a loop of its own, and keep what they share."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="prefect-responses", daemon=True)
+        self._shared: dict[Hashable, asyncio.Task[Any]] = {}
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._thread.start()
+        self._ready.wait()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.call_soon(self._ready.set)
+        self._loop.run_forever()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run *coroutine* from a thread without a loop; return or raise what it does.
+
+        When the caller is interrupted (a signal, a timeout), the coroutine is cancelled and given
+        `CLEANUP_GRACE` seconds, in which a POST that has left can still record its ID.
+        """
+        future, finished = self._start(coroutine)
+        try:
+            return future.result()
+        except BaseException:
+            if not finished.is_set():
+                future.cancel()
+                finished.wait(CLEANUP_GRACE)
+            raise
+
+    async def arun(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run *coroutine* from another loop; see `run`."""
+        future, finished = self._start(coroutine)
+        try:
+            return await asyncio.wrap_future(future)
+        except BaseException:
+            if not finished.is_set():
+                future.cancel()
+                # Prefect's task timeouts cancel every unshielded await, again and again.
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(finished.wait, CLEANUP_GRACE)
+            raise
+
+    def _start(self, coroutine: Coroutine[Any, Any, T]) -> tuple[Future[T], threading.Event]:
+        finished = threading.Event()
+
+        async def whole() -> T:
+            try:
+                return await coroutine
+            finally:
+                finished.set()
+
+        return asyncio.run_coroutine_threadsafe(whole(), self._loop), finished
+
+    async def shared(
+        self,
+        key: Hashable,
+        build: Callable[[], Coroutine[Any, Any, T]],
+        close: Callable[[T], Awaitable[None]],
+    ) -> T:
+        """Return what *build* made for *key*, building it once; *close* it when the process ends.
+
+        Call it in the runtime's loop only. A build that failed is tried again by the next caller.
+        """
+        task = self._shared.get(key)
+        if task is None or (task.done() and (task.cancelled() or task.exception())):
+            task = asyncio.create_task(build())
+            self._shared[key] = task
+            task.add_done_callback(lambda done: self._keep(done, close))
+        built: T = await asyncio.shield(task)
+        return built
+
+    def _keep(self, task: asyncio.Task[T], close: Callable[[T], Awaitable[None]]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            built = task.result()
+            self._closers.append(lambda: close(built))
+
+    @staticmethod
+    def now() -> float:
+        """Return the wall-clock time, seconds since the epoch."""
+        return time.time()
+
+    def close(self) -> None:
+        """Close what is shared and stop the loop; a second call does nothing."""
+        if not self._thread.is_alive():
+            return
+        closing = asyncio.run_coroutine_threadsafe(self._close_shared(), self._loop)
+        try:
+            closing.result(CLOSING_GRACE)
+        except TimeoutError:
+            closing.cancel()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CLOSING_GRACE)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    async def _close_shared(self) -> None:
+        closers, self._closers = self._closers[::-1], []
+        self._shared.clear()
+        for close in closers:
+            await close()
+
+
+_lock = threading.Lock()
+_runtime: Runtime | None = None
+
+
+def current_runtime() -> Runtime:
+    """Return this process's runtime, starting it at the first call."""
+    global _runtime  # noqa: PLW0603 - one a process is the point
+    with _lock:
+        if _runtime is None:
+            _runtime = Runtime()
+        return _runtime
+
+
+def close_runtime() -> None:
+    """Close this process's runtime, if it has one; the next call starts another."""
+    global _runtime  # noqa: PLW0603 - see current_runtime
+    with _lock:
+        runtime, _runtime = _runtime, None
+    if runtime is not None:
+        runtime.close()
+
+
+def _forget_after_fork() -> None:
+    """Leave the parent's loop, pools and ledger owner to the parent."""
+    global _runtime, _lock  # noqa: PLW0603 - see current_runtime
+    _lock = threading.Lock()
+    _runtime = None
+
+
+atexit.register(close_runtime)
+os.register_at_fork(after_in_child=_forget_after_fork)

@@ -1,0 +1,197 @@
+"""Send one attempt: intent, POST, ID, in this order, each committed before the next.
+
+Between the POST and the commit of its ID stands nothing: no log line, no artifact, no event. A
+process whose console is gone dies in its next log call, and it must not die there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, assert_never
+
+from prefect_responses.decisions.answers import read_create_answer
+from prefect_responses.decisions.verdicts import (
+    CreateAccepted,
+    CreateAmbiguous,
+    CreateNotSent,
+    CreateParked,
+    CreateRefused,
+    CreateRefusedForNow,
+)
+from prefect_responses.engine.crash_points import CrashPoint, reach
+from prefect_responses.engine.settlement import settle_as_read
+from prefect_responses.errors import LedgerError, OwnerLost, ResponseUnrecorded
+from prefect_responses.ledger import (
+    Claim,
+    MarkInDoubt,
+    RecordAccepted,
+    Release,
+    Settle,
+)
+from prefect_responses.statuses import Outcome
+from prefect_responses.wire.requests import expires_at, outgoing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from prefect_responses.attempt import Attempt
+    from prefect_responses.clock import Clock
+    from prefect_responses.client.api import ResponsesApi
+    from prefect_responses.decisions.policies import CallPolicy
+    from prefect_responses.errors import ApiError
+    from prefect_responses.ledger import Ledger
+    from prefect_responses.wire.requests import ProviderProfile
+
+#: Seconds that a cancelled caller waits for a POST of its own to be recorded.
+RECORDING_GRACE = 10.0
+#: Seconds between tries to commit an ID that the ledger would not take.
+RECORDING_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
+
+
+class Submission:
+    """Submit attempts to one API, recording in one ledger.
+
+    Args:
+        ledger: where attempts are recorded.
+        api: where they are sent.
+        clock: the time.
+        profile: what this server understands.
+        on_the_wire: bounds how many POSTs are between intent and ID at once; what a kill leaves
+            in doubt is at most this many.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        api: ResponsesApi,
+        clock: Clock,
+        profile: ProviderProfile,
+        on_the_wire: asyncio.Semaphore,
+    ) -> None:
+        self._ledger = ledger
+        self._api = api
+        self._clock = clock
+        self._profile = profile
+        self._on_the_wire = on_the_wire
+
+    async def send(
+        self, attempt: Attempt, request: Mapping[str, Any], policy: CallPolicy, tries: int
+    ) -> Attempt:
+        """Claim *attempt*, send it and record the answer; return where it stands then.
+
+        Once claimed, a cancelled caller does not interrupt it: the POST and the commit of its ID
+        go on, and the cancellation waits for them at most `RECORDING_GRACE` seconds.
+
+        Args:
+            attempt: a planned attempt.
+            request: what to send, as the caller gave it.
+            policy: how long to wait after a refusal, and how often to try to connect.
+            tries: how often this call has sent so far, this time included.
+
+        Raises:
+            EndpointUnreachable: no connection could be made, `policy.unreachable_tries` times.
+            Parked: nothing can be submitted until a person acts; the attempt is planned again.
+            OwnerLost: this process was paused past its lease; nothing was sent.
+        """
+        async with self._on_the_wire:
+            whole = asyncio.create_task(self._send(attempt, request, policy, tries))
+            try:
+                return await asyncio.shield(whole)
+            except asyncio.CancelledError:
+                await asyncio.wait({whole}, timeout=RECORDING_GRACE)
+                raise
+
+    async def _send(
+        self, attempt: Attempt, request: Mapping[str, Any], policy: CallPolicy, tries: int
+    ) -> Attempt:
+        reach(CrashPoint.BEFORE_INTENT)
+        client_request_id = f"{attempt.id}-{uuid.uuid4().hex[:8]}"
+        claim = await self._ledger.do(Claim(attempt.id, client_request_id, self._clock.now()))
+        if not claim.moved:
+            return claim.attempt
+        reach(CrashPoint.AFTER_INTENT)
+        if not self._ledger.holds_lease():
+            await self._release(claim.attempt, None, None)
+            raise OwnerLost
+        body = outgoing(request, key=attempt.key, profile=self._profile)
+        answer = await self._api.create(
+            body, client_request_id=client_request_id, idempotency_key=attempt.key
+        )
+        reach(CrashPoint.AFTER_POST)
+        match read_create_answer(answer):
+            case CreateAccepted() as accepted:
+                return await self._record(claim.attempt, request, accepted)
+            case CreateNotSent(error) if tries >= policy.unreachable_tries:
+                await self._release(claim.attempt, error, None)
+                raise error
+            case CreateNotSent(error) | CreateRefusedForNow(error):
+                wait = max(policy.refused_for_now.wait(tries), error.retry_after or 0.0)
+                return await self._release(claim.attempt, error, self._clock.now() + wait)
+            case CreateParked(error):
+                await self._release(claim.attempt, error, None)
+                raise error
+            case CreateRefused(error):
+                return await self._refuse(claim.attempt, error)
+            case CreateAmbiguous(error):
+                return await self._doubt(claim.attempt, error)
+            case never:
+                assert_never(never)
+
+    async def _record(
+        self, attempt: Attempt, request: Mapping[str, Any], accepted: CreateAccepted
+    ) -> Attempt:
+        response, now = accepted.response, self._clock.now()
+        recorded = await self._write_down(
+            RecordAccepted(
+                attempt.id,
+                response.id,
+                response.status,
+                accepted.server_request_id,
+                expires_at(request, now, response),
+                now,
+            )
+        )
+        reach(CrashPoint.AFTER_ID)
+        if recorded.outcome is Outcome.SURPLUS:
+            await self._api.cancel(response.id)
+        elif response.status.is_terminal:
+            reach(CrashPoint.BEFORE_SETTLING)
+            verb = settle_as_read(recorded, response, accepted.body, polls=0, at=self._clock.now())
+            recorded = (await self._ledger.do(verb)).attempt
+            reach(CrashPoint.AFTER_SETTLING)
+        return recorded
+
+    async def _write_down(self, verb: RecordAccepted) -> Attempt:
+        """Commit the ID, trying for a while: it is the one thing that must not be lost."""
+        for wait in (*RECORDING_WAITS, None):
+            try:
+                return (await self._ledger.do(verb)).attempt
+            except LedgerError as error:
+                if wait is None:
+                    raise ResponseUnrecorded(verb.attempt_id, verb.response_id) from error
+                await self._clock.sleep(wait)
+        raise ResponseUnrecorded(verb.attempt_id, verb.response_id)
+
+    async def _release(
+        self, attempt: Attempt, error: ApiError | None, not_before: float | None
+    ) -> Attempt:
+        record = error.as_record() if error else None
+        verb = Release(attempt.id, attempt.fence, not_before, record, self._clock.now())
+        return (await self._ledger.do(verb)).attempt
+
+    async def _doubt(self, attempt: Attempt, error: ApiError) -> Attempt:
+        owner, record = self._ledger.owner_id, error.as_record()
+        verb = MarkInDoubt(attempt.id, owner, attempt.fence, record, self._clock.now())
+        return (await self._ledger.do(verb)).attempt
+
+    async def _refuse(self, attempt: Attempt, error: ApiError) -> Attempt:
+        verb = Settle(
+            attempt.id,
+            Outcome.REFUSED,
+            self._clock.now(),
+            error=error.as_record(),
+            fence=attempt.fence,
+        )
+        return (await self._ledger.do(verb)).attempt

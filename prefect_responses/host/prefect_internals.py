@@ -1,0 +1,30 @@
+"""Everything of Prefect's that we need and Prefect does not publish.
+
+Nothing else in this package may read an underscore of Prefect's. Each function here has a test
+that runs on every supported version.
+"""
+
+from __future__ import annotations
+
+from contextvars import Token
+from typing import TYPE_CHECKING, TypeVar
+
+from prefect.context import ContextModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+C = TypeVar("C", bound=ContextModel)
+
+
+def enclosing(context: C | None) -> Iterator[C]:
+    """Yield *context* and the contexts of its kind that it was entered in, innermost first.
+
+    Prefect shows only the innermost task run and flow run. The ones around it are in the token
+    that each context keeps to restore its predecessor.
+    """
+    while context is not None:
+        yield context
+        token = context._token  # noqa: SLF001 - the one private attribute; see the module docstring
+        before = Token.MISSING if token is None else token.old_value
+        context = None if before is Token.MISSING else before

@@ -1,0 +1,143 @@
+"""Turn what a user asks for into a call of the engine. Everything is checked before it is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from prefect_responses.attempt import Draft
+from prefect_responses.blocks.response_ledger import address_of
+from prefect_responses.blocks.responses_credentials import connection_of
+from prefect_responses.decisions.policies import (
+    CallPolicy,
+    InDoubtMode,
+    InDoubtPolicy,
+    OnChange,
+    RetryPolicy,
+)
+from prefect_responses.engine.calls import Call
+from prefect_responses.engine.connections import open_responses
+from prefect_responses.engine.runtime import current_runtime
+from prefect_responses.errors import RequestInvalid
+from prefect_responses.host.ledger_identity import hold_to_ledger
+from prefect_responses.host.origins import read_host
+from prefect_responses.identity import (
+    canonical_json,
+    key_name,
+    request_digest,
+    request_name,
+    sample_name,
+)
+from prefect_responses.settings import ResponsesSettings
+from prefect_responses.wire.requests import outgoing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from prefect_responses.blocks.response_ledger import ResponseLedger
+    from prefect_responses.blocks.responses_credentials import ResponsesCredentials
+    from prefect_responses.engine.connections import Connection
+    from prefect_responses.engine.durable_responses import DurableResponses
+    from prefect_responses.host.origins import Host
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a user may say about one response, beside the request.
+
+    Args:
+        request: the API's own request fields.
+        key: the user's name for this response within the scope; without one the request is it.
+        sample: which of several wanted answers to the same request, counted from 0.
+        scope: the user's name for the scope; without one the outermost flow run is it.
+        on_change: what to do when *key* was used for another request.
+        in_doubt: what to do when a POST may or may not have been accepted.
+        max_attempts: attempts that one run may pay for when a response fails.
+        accept_new_ledger: let this ledger replace the one that the flow run began with.
+        credentials: the account, or None for the environment's.
+        ledger: the record, or None for the default one.
+    """
+
+    request: Mapping[str, Any] = field(hash=False)
+    key: str | None = None
+    sample: int | None = None
+    scope: str | None = None
+    on_change: OnChange = OnChange.ERROR
+    in_doubt: InDoubtMode = InDoubtMode.AUTO
+    max_attempts: int = 1
+    accept_new_ledger: bool = False
+    credentials: ResponsesCredentials | None = field(default=None, hash=False)
+    ledger: ResponseLedger | None = field(default=None, hash=False)
+
+
+async def open_call(ask: Ask) -> tuple[DurableResponses, Call]:
+    """Return the engine and the call that stand for *ask*. Nothing is sent or claimed yet.
+
+    Raises:
+        RequestInvalid: the request, the key, the credentials or the endpoint cannot be used.
+        LedgerError: the ledger cannot be used, or is another than the flow run began with.
+    """
+    connection = connection_of(ask.credentials)
+    _check(ask, connection)
+    host = await read_host(scope=ask.scope, key=ask.key)
+    responses = await open_engine(connection, ask.ledger, host, accept_new=ask.accept_new_ledger)
+    return responses, _call(ask, connection, host)
+
+
+async def open_engine(
+    connection: Connection, ledger: ResponseLedger | None, host: Host, *, accept_new: bool = False
+) -> DurableResponses:
+    """Return the engine over *connection* and the ledger, once the flow run may use that ledger.
+
+    Raises:
+        LedgerError: the ledger cannot be used, or is another than the flow run began with.
+    """
+    settings = ResponsesSettings()
+    responses = await open_responses(
+        current_runtime(),
+        connection,
+        address_of(ledger, deployed=host.deployed),
+        submit_timeout=settings.submit_timeout_seconds,
+        on_the_wire=settings.max_on_the_wire,
+    )
+    if host.flow_run_id is not None:
+        await hold_to_ledger(host.flow_run_id, responses.ledger.uuid, accept_new=accept_new)
+    return responses
+
+
+def _check(ask: Ask, connection: Connection) -> None:
+    if ask.key is not None and ask.sample is not None:
+        raise RequestInvalid("Give key= or sample=, not both: each tells calls apart by itself.")
+    if not ask.request.get("model") and not ask.request.get("prompt"):
+        raise RequestInvalid("The request names no model; give model=.")
+    outgoing(ask.request, key="", profile=connection.profile)
+
+
+def _call(ask: Ask, connection: Connection, host: Host) -> Call:
+    origin = host.origin
+    digest = request_digest(ask.request, connection.endpoint)
+    name, ordinal = _name(ask, digest)
+    draft = Draft(
+        scope=origin.scope,
+        name=name,
+        digest=digest,
+        endpoint=connection.endpoint,
+        credentials=connection.reference,
+        request=canonical_json(ask.request),
+        ordinal=ordinal,
+        run=origin.run,
+        flow_run_id=origin.flow_run_id,
+        task_run_id=origin.task_run_id,
+    )
+    policy = CallPolicy(
+        in_doubt=InDoubtPolicy(ask.in_doubt), retry=RetryPolicy(max_attempts=ask.max_attempts)
+    )
+    return Call(draft, ask.request, origin, policy, ask.on_change)
+
+
+def _name(ask: Ask, digest: str) -> tuple[str, int | None]:
+    if ask.key is not None:
+        return key_name(ask.key), 0
+    if ask.sample is not None:
+        return sample_name(digest), ask.sample
+    return request_name(digest), None

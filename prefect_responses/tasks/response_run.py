@@ -1,0 +1,161 @@
+"""The handle of a submitted response: it survives its process, and can be made from an ID."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prefect.blocks.abstract import JobRun
+from pydantic import BaseModel, PrivateAttr
+
+from prefect_responses.attempt import Draft
+from prefect_responses.blocks.responses_credentials import ResponsesCredentials, connection_of
+from prefect_responses.decisions.policies import CallPolicy, PollPolicy
+from prefect_responses.engine.runtime import current_runtime
+from prefect_responses.host.origins import read_host
+from prefect_responses.identity import named_scope, request_digest, request_name
+from prefect_responses.tasks.asking import open_engine
+from prefect_responses.tasks.response_result import ResponseResult, load_ledger
+
+if TYPE_CHECKING:
+    from prefect_responses.attempt import Attempt
+    from prefect_responses.blocks.response_ledger import ResponseLedger
+    from prefect_responses.engine.connections import Connection
+    from prefect_responses.engine.durable_responses import DurableResponses
+    from prefect_responses.host.origins import Host
+
+#: The scope of responses that were created elsewhere and are only waited for here.
+ATTACHED = named_scope("attached")
+
+
+class ResponseRun(BaseModel, JobRun[ResponseResult]):
+    """A response under way.
+
+    It holds IDs and block names, no secrets, so it can be stored, passed between tasks and made
+    again in any process that reaches the same ledger.
+
+    Args:
+        attempt_id: the ledger's ID.
+        response_id: the API's ID, or None if the request was refused.
+        credentials_block: name of the credentials block, or None for the environment's.
+        ledger_block: name of the ledger block, or None for the default ledger.
+    """
+
+    attempt_id: str
+    response_id: str | None = None
+    credentials_block: str | None = None
+    ledger_block: str | None = None
+    _credentials: ResponsesCredentials | None = PrivateAttr(default=None)
+    _ledger: ResponseLedger | None = PrivateAttr(default=None)
+
+    @classmethod
+    def of(
+        cls,
+        attempt: Attempt,
+        credentials: ResponsesCredentials | None,
+        ledger: ResponseLedger | None,
+    ) -> ResponseRun:
+        """Make the handle of *attempt*, which was submitted through these blocks."""
+        run = cls(
+            attempt_id=attempt.id,
+            response_id=attempt.response_id,
+            credentials_block=block_name(credentials),
+            ledger_block=block_name(ledger),
+        )
+        run._credentials, run._ledger = credentials, ledger  # noqa: SLF001 - our own
+        return run
+
+    @classmethod
+    def attach(
+        cls,
+        response_id: str,
+        *,
+        credentials: ResponsesCredentials | None = None,
+        ledger: ResponseLedger | None = None,
+    ) -> ResponseRun:
+        """Make the handle of a response by its ID, whoever created it.
+
+        Args:
+            response_id: the API's ID.
+            credentials: the account that created it.
+            ledger: where to record it, if it is not recorded yet.
+        """
+        return current_runtime().run(cls.find(response_id, credentials, ledger))
+
+    @classmethod
+    async def aattach(
+        cls,
+        response_id: str,
+        *,
+        credentials: ResponsesCredentials | None = None,
+        ledger: ResponseLedger | None = None,
+    ) -> ResponseRun:
+        """Make the handle of a response by its ID; see `attach`."""
+        return await current_runtime().arun(cls.find(response_id, credentials, ledger))
+
+    def wait_for_completion(self, poll: PollPolicy | None = None) -> None:  # type: ignore[override]
+        """Wait until the response has ended, however it ended; see `fetch_result`."""
+        current_runtime().run(self.settle(poll))
+
+    async def await_for_completion(self, poll: PollPolicy | None = None) -> None:
+        """Wait until the response has ended; see `wait_for_completion`."""
+        await current_runtime().arun(self.settle(poll))
+
+    def fetch_result(self, poll: PollPolicy | None = None) -> ResponseResult:  # type: ignore[override]
+        """Wait until the response has ended and return the answer.
+
+        Raises:
+            ResponseUnsuccessful: it failed, was cancelled or is gone.
+        """
+        return current_runtime().run(self.settle(poll))
+
+    async def afetch_result(self, poll: PollPolicy | None = None) -> ResponseResult:
+        """Wait until the response has ended and return the answer; see `fetch_result`."""
+        return await current_runtime().arun(self.settle(poll))
+
+    @classmethod
+    async def find(
+        cls,
+        response_id: str,
+        credentials: ResponsesCredentials | None,
+        ledger: ResponseLedger | None,
+    ) -> ResponseRun:
+        """Do what `attach` does, in the runtime's loop."""
+        connection = connection_of(credentials)
+        host = await read_host(scope="", key="")
+        responses = await open_engine(connection, ledger, host)
+        draft = _attached(response_id, connection, host)
+        return cls.of(await responses.attach(draft, response_id), credentials, ledger)
+
+    async def settle(self, poll: PollPolicy | None = None) -> ResponseResult:
+        """Do what `fetch_result` does, in the runtime's loop."""
+        responses = await self._engine()
+        policy = CallPolicy(poll=poll or PollPolicy())
+        settled = await responses.wait(self.attempt_id, policy)
+        return ResponseResult.of(settled, ledger_block=self.ledger_block)
+
+    async def _engine(self) -> DurableResponses:
+        credentials = self._credentials
+        if credentials is None and self.credentials_block is not None:
+            credentials = await ResponsesCredentials.aload(self.credentials_block)
+        ledger = self._ledger or await load_ledger(self.ledger_block)
+        host = await read_host(scope="", key="")
+        return await open_engine(connection_of(credentials), ledger, host)
+
+
+def block_name(block: ResponsesCredentials | ResponseLedger | None) -> str | None:
+    """Return the name that *block* was saved under, or None."""
+    return None if block is None else block._block_document_name  # noqa: SLF001 - no public name
+
+
+def _attached(response_id: str, connection: Connection, host: Host) -> Draft:
+    digest = request_digest({"attached": response_id}, connection.endpoint)
+    return Draft(
+        scope=ATTACHED,
+        name=request_name(digest),
+        digest=digest,
+        endpoint=connection.endpoint,
+        credentials=connection.reference,
+        request=b"{}",
+        flow_run_id=host.origin.flow_run_id,
+        task_run_id=host.origin.task_run_id,
+    )
