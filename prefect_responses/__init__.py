@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from prefect_responses.blocks.response_ledger import ResponseLedger
     from prefect_responses.blocks.responses_credentials import ResponsesCredentials
     from prefect_responses.decisions.policies import InDoubtMode, OnChange
+    from prefect_responses.enrichment.prompts import Prompt
+    from prefect_responses.enrichment.reports import EnrichReport
+    from prefect_responses.enrichment.sinks import CsvSink
+    from prefect_responses.enrichment.sources import CsvSource
     from prefect_responses.errors import ResponsesError
     from prefect_responses.tasks.await_background_response import (
         AwaitBackgroundResponse,
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
         acreate_response,
         create_response,
     )
+    from prefect_responses.tasks.enrich import aenrich, enrich
     from prefect_responses.tasks.respond import arespond, respond
     from prefect_responses.tasks.response_result import ResponseResult
     from prefect_responses.tasks.response_run import ResponseRun
@@ -34,8 +39,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "AwaitBackgroundResponse": "tasks.await_background_response",
     "CreateResponse": "tasks.create_response",
+    "CsvSink": "enrichment.sinks",
+    "CsvSource": "enrichment.sources",
+    "EnrichReport": "enrichment.reports",
     "InDoubtMode": "decisions.policies",
     "OnChange": "decisions.policies",
+    "Prompt": "enrichment.prompts",
     "ResponseLedger": "blocks.response_ledger",
     "ResponseResult": "tasks.response_result",
     "ResponseRun": "tasks.response_run",
@@ -43,9 +52,11 @@ _HOMES = {
     "ResponsesError": "errors",
     "aawait_background_response": "tasks.await_background_response",
     "acreate_response": "tasks.create_response",
+    "aenrich": "tasks.enrich",
     "arespond": "tasks.respond",
     "await_background_response": "tasks.await_background_response",
     "create_response": "tasks.create_response",
+    "enrich": "tasks.enrich",
     "respond": "tasks.respond",
     "worth_retrying": "tasks.retrying",
 }
@@ -53,8 +64,12 @@ _HOMES = {
 __all__ = [
     "AwaitBackgroundResponse",
     "CreateResponse",
+    "CsvSink",
+    "CsvSource",
+    "EnrichReport",
     "InDoubtMode",
     "OnChange",
+    "Prompt",
     "ResponseLedger",
     "ResponseResult",
     "ResponseRun",
@@ -62,9 +77,11 @@ __all__ = [
     "ResponsesError",
     "aawait_background_response",
     "acreate_response",
+    "aenrich",
     "arespond",
     "await_background_response",
     "create_response",
+    "enrich",
     "respond",
     "worth_retrying",
 ]

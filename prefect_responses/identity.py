@@ -33,6 +33,11 @@ TASK_SHARD: Final = "enrich_shard"
 #: How an answer is delivered, not what is asked: these never change what a request is.
 _DELIVERY_FIELDS: Final = frozenset({"background", "stream", "stream_options", "store"})
 _SAFE_INTEGER: Final = 2**53
+#: What the client can write; a digest of something that cannot be sent would be worthless.
+_LEAST_INTEGER: Final = -(2**63)
+_LARGEST_INTEGER: Final = 2**64 - 1
+
+_MISSING: Final = object()
 
 
 def canonical_json(value: Any) -> bytes:
@@ -43,15 +48,25 @@ def canonical_json(value: Any) -> bytes:
     Raises:
         RequestInvalid: the value is not JSON (NaN, bytes, an object, a key that is no text).
     """
-    return json.dumps(
-        _plain(value, "$"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    ).encode()
+    try:
+        return json.dumps(
+            _plain(value, "$"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        ).encode()
+    except UnicodeEncodeError as error:
+        raise RequestInvalid(
+            "The text holds half a character (a lone surrogate), which UTF-8 cannot say; "
+            "decode it properly first."
+        ) from error
+    except RecursionError as error:
+        raise RequestInvalid("The value is nested too deeply, or holds itself.") from error
 
 
 def _plain(value: Any, path: str) -> Any:
     match value:
-        case None | bool() | str() | int():
+        case None | bool() | str():
             return value
+        case int():
+            return _integer(value, path)
         case float():
             return _number(value, path)
         case Mapping():
@@ -63,6 +78,12 @@ def _plain(value: Any, path: str) -> Any:
                 f"{path} is a {type(value).__name__}, which JSON cannot say; "
                 "convert it to text, numbers, lists or mappings first."
             )
+
+
+def _integer(value: int, path: str) -> int:
+    if not _LEAST_INTEGER <= value <= _LARGEST_INTEGER:
+        raise RequestInvalid(f"{path} is beyond 64 bits; write it as text.")
+    return value
 
 
 def _number(value: float, path: str) -> float | int:
@@ -125,7 +146,9 @@ def changed_paths(before: Any, after: Any, path: str = "$") -> tuple[str, ...]:
         return tuple(
             changed
             for name in names
-            for changed in changed_paths(before.get(name), after.get(name), f"{path}.{name}")
+            for changed in changed_paths(
+                before.get(name, _MISSING), after.get(name, _MISSING), f"{path}.{name}"
+            )
         )
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         return tuple(

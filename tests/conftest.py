@@ -7,7 +7,8 @@ import tempfile
 
 _HOME = tempfile.mkdtemp(prefix="prefect-home-")
 for _name in [name for name in os.environ if name.startswith(("PREFECT_", "OPENAI_"))]:
-    del os.environ[_name]
+    if not _name.startswith("PREFECT_RESPONSES_TEST_"):
+        del os.environ[_name]
 os.environ |= {
     "PREFECT_HOME": _HOME,
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -31,9 +31,7 @@ class ResponseLedger(Block):
     _block_type_name: ClassVar[str] = "Response Ledger"
     _block_type_slug: ClassVar[str] = "response-ledger"
     _logo_url: ClassVar[HttpUrl] = HttpUrl("https://openai.com/favicon.ico")
-    _documentation_url: ClassVar[HttpUrl] = HttpUrl(
-        "https://pypi.org/project/prefect-responses/"
-    )
+    _documentation_url: ClassVar[HttpUrl] = HttpUrl("https://pypi.org/project/prefect-responses/")
 
     url: SecretStr = Field(
         description="SQLAlchemy URL, such as sqlite:////var/lib/prefect/responses.db."

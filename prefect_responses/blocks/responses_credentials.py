@@ -41,9 +41,7 @@ class ResponsesCredentials(CredentialsBlock):
     _block_type_name: ClassVar[str] = "Responses Credentials"
     _block_type_slug: ClassVar[str] = "responses-credentials"
     _logo_url: ClassVar[HttpUrl] = HttpUrl("https://openai.com/favicon.ico")
-    _documentation_url: ClassVar[HttpUrl] = HttpUrl(
-        "https://pypi.org/project/prefect-responses/"
-    )
+    _documentation_url: ClassVar[HttpUrl] = HttpUrl("https://pypi.org/project/prefect-responses/")
 
     api_key: SecretStr = Field(description="The API key of the project that is billed.")
     base_url: str = Field(

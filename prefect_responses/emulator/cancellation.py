@@ -43,5 +43,5 @@ async def cancel_response(emulation: Emulation, call: Call) -> Answer:
 
 def _cancel(response: StoredResponse, now: float, call: Call) -> None:
     fault = call.struck.outcome
-    after = fault.after if isinstance(fault, CancelThenCompletes) else None
+    after = fault.after_cancel if isinstance(fault, CancelThenCompletes) else None
     response.timeline = response.timeline.cancelled(now, completes_after=after)

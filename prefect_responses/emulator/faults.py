@@ -156,7 +156,7 @@ class CancelThenCompletes(_Strict):
     """Answer a cancel with `cancelled`, and complete all the same some seconds later."""
 
     kind: Literal["cancel_then_completes"]
-    after: float = Field(default=1.0, ge=0)
+    after_cancel: float = Field(default=1.0, ge=0)
 
 
 #: How a response ends.

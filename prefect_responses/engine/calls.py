@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from prefect_responses.decisions.policies import ACTING_TOOLS, CallPolicy, OnChange
@@ -38,6 +39,17 @@ class Call:
         return any(tool.get("type") in ACTING_TOOLS for tool in tools if isinstance(tool, dict))
 
 
+class Found(StrEnum):
+    """Say what a call found in the ledger when it was made."""
+
+    #: Nothing was submitted for it.
+    NOTHING = "nothing"
+    #: An earlier process or caller had submitted it, and it had not ended.
+    IN_FLIGHT = "in_flight"
+    #: It had its answer.
+    ANSWER = "answer"
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     """The end of a call.
@@ -45,9 +57,16 @@ class Settled:
     Args:
         attempt: the settled attempt.
         body: the API's final response, JSON, or None if none was ever read.
-        adopted: an earlier process or caller had submitted it.
+        found: what the call found when it was made.
     """
 
     attempt: Attempt
     body: bytes | None
-    adopted: bool = False
+    found: Found = Found.NOTHING
+
+
+def found_in(taken: Attempt, ended: Attempt) -> Found:
+    """Say what a call found that took *taken* and ended with *ended*."""
+    if taken.id != ended.id or taken.response_id is None:
+        return Found.NOTHING
+    return Found.ANSWER if taken.is_answered else Found.IN_FLIGHT

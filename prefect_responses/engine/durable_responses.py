@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from prefect_responses.attempt import Draft, Origin
-from prefect_responses.engine.calls import Call, Settled
+from prefect_responses.engine.calls import Call, Settled, found_in
 from prefect_responses.engine.changes import Changes
 from prefect_responses.engine.driver import Driver, Until, new_claim_id
 from prefect_responses.engine.polling import Polling
@@ -89,11 +89,14 @@ class DurableResponses:
         return await self._read(await self._deliver(attempt), taken)
 
     async def drive_row(self, call: Call) -> Settled:
-        """Do what `respond` does for a row of a job, whose key alone tells it apart."""
+        """Do what `respond` does for a row of a job, whose key alone tells it apart.
+
+        The body stays in the ledger.
+        """
         planned = (await self.ledger.do(Plan(call.draft, self._clock.now()))).attempt
         taken = await self._changes.apply(planned, call)
         attempt = await self._driver.drive(taken, call, Until.SETTLED)
-        return await self._read(attempt, taken)
+        return Settled(attempt, None, found_in(taken, attempt))
 
     async def wait(self, attempt_id: str, policy: CallPolicy) -> Settled:
         """Wait until the response of *attempt_id* has ended, whoever submitted it.
@@ -117,9 +120,8 @@ class DurableResponses:
 
     async def _read(self, attempt: Attempt, taken: Attempt) -> Settled:
         bodies = await self.ledger.bodies([attempt.id])
-        found = attempt.id == taken.id and taken.response_id is not None
         body = bodies[attempt.id].response if attempt.id in bodies else None
-        return Settled(attempt, body, adopted=found)
+        return Settled(attempt, body, found_in(taken, attempt))
 
     async def _deliver(self, attempt: Attempt) -> Attempt:
         if attempt.is_settled and not attempt.is_answered:
@@ -157,5 +159,3 @@ class DurableResponses:
             drop = DropClaim(claim_id, self._clock.now())
             await asyncio.shield(asyncio.ensure_future(self.ledger.do(drop)))
             raise
-
-

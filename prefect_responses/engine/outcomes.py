@@ -39,7 +39,9 @@ def failure_of(attempt: Attempt) -> ResponsesError | None:
                 "Retry the flow run to submit it once more.",
             )
         case Outcome.SURPLUS | None:
-            return LedgerInconsistent(f"Attempt {attempt.id} is {attempt.outcome} and was returned.")
+            return LedgerInconsistent(
+                f"Attempt {attempt.id} is {attempt.outcome} and was returned."
+            )
         case _:
             assert_never(attempt.outcome)
 

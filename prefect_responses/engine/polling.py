@@ -38,9 +38,7 @@ class Polling:
         observer: who is told.
     """
 
-    def __init__(
-        self, ledger: Ledger, api: ResponsesApi, clock: Clock, observer: Observer
-    ) -> None:
+    def __init__(self, ledger: Ledger, api: ResponsesApi, clock: Clock, observer: Observer) -> None:
         self._ledger = ledger
         self._api = api
         self._clock = clock

@@ -147,7 +147,7 @@ def current_runtime() -> Runtime:
 
 def close_runtime() -> None:
     """Close this process's runtime, if it has one; the next call starts another."""
-    global _runtime  # noqa: PLW0603 - see current_runtime
+    global _runtime
     with _lock:
         runtime, _runtime = _runtime, None
     if runtime is not None:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prefect_responses.errors import ApiError, Parked, ResponsesError, SubmissionInDoubt
+from prefect_responses.errors import ResponsesError, SubmissionInDoubt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -35,8 +35,8 @@ class RowEnd:
 
 @dataclass(slots=True)
 class _Shard:
-    rows: Iterator[Call]
-    parked: Parked | ApiError | None = None
+    calls: Iterator[Call]
+    stopped: ResponsesError | None = None
 
 
 async def drive_shard(
@@ -48,9 +48,9 @@ async def drive_shard(
 ) -> None:
     """Drive every call to its end, at most *max_in_flight* at a time.
 
-    When the account is parked (no quota, a refused key) or the endpoint is gone, no further row is
-    submitted, the responses in flight are awaited, and the reason is raised: every finished row is
-    kept, and a re-run goes on from there. A row that is left in doubt does not stop the others.
+    When nothing more can be submitted (no quota, a refused key, no network, no ledger), no further
+    row is started, the responses in flight are awaited, and the reason is raised: every finished
+    row is kept, and a re-run goes on from there. A row in doubt does not stop the others.
 
     Args:
         responses: the engine.
@@ -59,30 +59,25 @@ async def drive_shard(
         ended: is told of each row as it ends, in the order of ending.
 
     Raises:
-        ApiError: nothing more can be submitted until a person acts.
+        ResponsesError: what stopped the shard before its end.
     """
     shard = _Shard(iter(calls))
-    responses.ledger.linger = LINGER
-    try:
-        async with asyncio.TaskGroup() as group:
+    with responses.ledger.lingering(LINGER):
+        async with asyncio.TaskGroup() as workers:
             for _ in range(max_in_flight):
-                group.create_task(_work(responses, shard, ended))
-    finally:
-        responses.ledger.linger = 0.0
-    if shard.parked is not None:
-        raise shard.parked
+                workers.create_task(_work(responses, shard, ended))
+    if shard.stopped is not None:
+        raise shard.stopped
 
 
 async def _work(
     responses: DurableResponses, shard: _Shard, ended: Callable[[RowEnd], None]
 ) -> None:
-    for call in shard.rows:
+    while shard.stopped is None and (call := next(shard.calls, None)) is not None:
         try:
             ended(RowEnd(call, await responses.drive_row(call)))
         except SubmissionInDoubt as error:
             ended(RowEnd(call, error=error))
-        except ApiError as error:
-            shard.parked = shard.parked or error
+        except ResponsesError as error:
+            shard.stopped = shard.stopped or error
             ended(RowEnd(call, error=error))
-        if shard.parked is not None:
-            return

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from prefect_responses.attempt import Attempt
-    from prefect_responses.clock import Clock
     from prefect_responses.client.api import ResponsesApi
+    from prefect_responses.clock import Clock
     from prefect_responses.decisions.policies import CallPolicy
     from prefect_responses.errors import ApiError
     from prefect_responses.ledger import Ledger

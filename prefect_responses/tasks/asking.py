@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from prefect_responses.attempt import Draft
 from prefect_responses.blocks.response_ledger import address_of
@@ -85,9 +85,21 @@ async def open_call(ask: Ask) -> tuple[DurableResponses, Call]:
 
 
 async def open_engine(
-    connection: Connection, ledger: ResponseLedger | None, host: Host, *, accept_new: bool = False
+    connection: Connection,
+    ledger: ResponseLedger | None,
+    host: Host,
+    *,
+    accept_new: bool = False,
+    transport: Literal["httpx", "aiohttp"] = "httpx",
 ) -> DurableResponses:
     """Return the engine over *connection* and the ledger, once the flow run may use that ledger.
+
+    Args:
+        connection: the account.
+        ledger: the record, or None for the default one.
+        host: in which flow run the call is made.
+        accept_new: let this ledger replace the one that the flow run began with.
+        transport: `aiohttp` for many requests at once.
 
     Raises:
         LedgerError: the ledger cannot be used, or is another than the flow run began with.
@@ -97,6 +109,7 @@ async def open_engine(
         current_runtime(),
         connection,
         address_of(ledger, deployed=host.deployed),
+        transport=transport,
         submit_timeout=settings.submit_timeout_seconds,
         on_the_wire=settings.max_on_the_wire,
     )

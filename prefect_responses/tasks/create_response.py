@@ -49,9 +49,7 @@ class CreateResponse(JobBlock[ResponseResult]):
     _block_type_name: ClassVar[str] = "Create Response"
     _block_type_slug: ClassVar[str] = "create-response"
     _logo_url: ClassVar[HttpUrl] = HttpUrl("https://openai.com/favicon.ico")
-    _documentation_url: ClassVar[HttpUrl] = HttpUrl(
-        "https://pypi.org/project/prefect-responses/"
-    )
+    _documentation_url: ClassVar[HttpUrl] = HttpUrl("https://pypi.org/project/prefect-responses/")
 
     model: str = Field(description="The model that answers.")
     prompt: str = Field(default="", description="The input, as text.")

@@ -61,7 +61,7 @@ class ResponseRun(BaseModel, JobRun[ResponseResult]):
             credentials_block=block_name(credentials),
             ledger_block=block_name(ledger),
         )
-        run._credentials, run._ledger = credentials, ledger  # noqa: SLF001 - our own
+        run._credentials, run._ledger = credentials, ledger
         return run
 
     @classmethod

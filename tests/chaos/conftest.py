@@ -11,7 +11,8 @@ from prefect_responses.emulator.server import EmulatorThread
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from lab import Lab  # noqa: E402 - a neighbour, found by the line above
+from lab import Lab  # noqa: E402 - neighbours, found by the line above
+from nursery import Nursery  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -21,11 +22,19 @@ def prefect_server():
         yield PREFECT_API_URL.value()
 
 
+@pytest.fixture(scope="session")
+def nursery(prefect_server):
+    """Keep one process from which those of the flow runs are forked."""
+    nursery = Nursery(prefect_server)
+    yield nursery
+    nursery.close()
+
+
 @pytest.fixture
-def lab(prefect_server, tmp_path):
+def lab(prefect_server, nursery, tmp_path):
     """Give a fresh emulator and ledger beside the session's Prefect server."""
     with EmulatorThread(seed=1, latency="constant:0.5") as emulator:
-        lab = Lab(prefect_server, emulator, tmp_path)
+        lab = Lab(prefect_server, emulator, tmp_path, nursery)
         try:
             yield lab
         finally:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
 
 from prefect.client.orchestration import get_client
+from prefect.states import AwaitingRetry
 
 from prefect_responses.emulator.remote_control import RemoteControl
 
 if TYPE_CHECKING:
+    from nursery import Child, Nursery
+
     from prefect_responses.emulator.server import EmulatorThread
 
 FLOWS = Path(__file__).with_name("stories.py")
@@ -31,12 +38,14 @@ class Lab:
         api_url: the Prefect server's API.
         emulator: the Responses API.
         folder: where the ledger and the logs lie.
+        nursery: starts the processes.
     """
 
     api_url: str
     emulator: EmulatorThread
     folder: Path
-    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    nursery: Nursery
+    started: list[Child | subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def control(self) -> RemoteControl:
@@ -53,36 +62,39 @@ class Lab:
             return str(client.create_flow_run(flow, parameters=parameters).id)
 
     def start(
-        self, run_id: str, name: str, *, crash: str = "", ledger_url: str = "", **env: str
-    ) -> subprocess.Popen[bytes]:
-        """Start the flow run in a process of its own."""
-        with (self.folder / f"{run_id}.log").open("ab") as log:
-            process = self._start(run_id, name, log, crash, ledger_url or self.ledger_url, env)
+        self,
+        run_id: str,
+        name: str,
+        *,
+        crash: str = "",
+        ledger_url: str = "",
+        bare: bool = False,
+        **env: str,
+    ) -> Child | subprocess.Popen[bytes]:
+        """Start the flow run in a process of its own; *bare* without the nursery."""
+        entrypoint, log = f"{FLOWS}:{name}", self.folder / f"{run_id}.log"
+        given = self._environment(run_id, crash, ledger_url or self.ledger_url) | env
+        if bare:
+            process = _start_bare(entrypoint, log, given)
+        else:
+            process = self.nursery.start(entrypoint, log, given)
         self.started.append(process)
         return process
 
-    def _start(  # noqa: PLR0913 - what the process is told
-        self, run_id: str, name: str, log: Any, crash: str, ledger_url: str, env: dict[str, str]
-    ) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "prefect.flow_engine", f"{FLOWS}:{name}"],
-            env={
-                **os.environ,
-                "PREFECT_API_URL": self.api_url,
-                "PREFECT__FLOW_RUN_ID": run_id,
-                "PREFECT_RESPONSES_CRASH_POINT": crash,
-                "PREFECT_INTEGRATIONS_RESPONSES_LEDGER_URL": ledger_url,
-                "PREFECT_INTEGRATIONS_RESPONSES_LEASE_SECONDS": "3",
-                "PREFECT_INTEGRATIONS_RESPONSES_SUBMIT_TIMEOUT_SECONDS": "2",
-                "OPENAI_API_KEY": "sk-lab",
-                "OPENAI_BASE_URL": self.emulator.url,
-                **env,
-            },
-            stdout=log,
-            stderr=log,
-        )
+    def _environment(self, run_id: str, crash: str, ledger_url: str) -> dict[str, str]:
+        return {
+            "PREFECT_API_URL": self.api_url,
+            "PREFECT__FLOW_RUN_ID": run_id,
+            "PREFECT_RESPONSES_CRASH_POINT": crash,
+            "PREFECT_INTEGRATIONS_RESPONSES_LEDGER_URL": ledger_url,
+            "PREFECT_INTEGRATIONS_RESPONSES_LEASE_SECONDS": "3",
+            "PREFECT_INTEGRATIONS_RESPONSES_SUBMIT_TIMEOUT_SECONDS": "2",
+            "LAB_FOLDER": str(self.folder),
+            "OPENAI_API_KEY": "sk-lab",
+            "OPENAI_BASE_URL": self.emulator.url,
+        }
 
-    def finish(self, run_id: str, name: str, **how: str) -> int:
+    def finish(self, run_id: str, name: str, **how: Any) -> int:
         """Start the flow run and wait for the process; return its exit code."""
         return self.start(run_id, name, **how).wait(PATIENCE)
 
@@ -91,14 +103,50 @@ class Lab:
         with get_client(sync_client=True) as client:
             return str(client.read_flow_run(run_id).state_name)
 
+    def message(self, run_id: str) -> str:
+        """Return what the flow run's state says."""
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(run_id).state
+            return (state.message or "") if state else ""
+
     def set_state(self, run_id: str, state: Any) -> None:
         """Put the flow run into *state*, as the UI does."""
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(run_id, state, force=True)
 
+    def retry(self, run_id: str, name: str, **how: Any) -> int:
+        """Do what the UI's Retry does, and what a worker does then."""
+        self.set_state(run_id, AwaitingRetry())
+        return self.finish(run_id, name, **how)
+
     def log(self, run_id: str) -> str:
         """Return what the flow run's processes printed."""
         return (self.folder / f"{run_id}.log").read_text(errors="replace")
+
+    def notes(self, what: str) -> list[Any]:
+        """Return what the stories noted under *what*, in order."""
+        file = self.folder / f"{what}.notes"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    # --- what the API saw -------------------------------------------------------------------------
+
+    def creates(self, text: str) -> list[dict[str, Any]]:
+        """Return the POSTs whose body asks *text*: all of one digest, whatever keys they carry."""
+        entries = [
+            entry
+            for entry in self.control.journal(method="POST")
+            if entry["path"] == "/v1/responses" and entry["body"]["input"] == text
+        ]
+        assert len({entry["body_digest"] for entry in entries}) <= 1
+        return entries
+
+    def posts(self, text: str) -> int:
+        """Return how often *text* was posted."""
+        return len(self.creates(text))
+
+    def accepts(self, text: str) -> int:
+        """Return how often *text* was accepted, which is how often it was paid for."""
+        return sum(entry["accepted"] for entry in self.creates(text))
 
     def accepted(self) -> Counter[str]:
         """Return how often each body was accepted, whatever keys it carried."""
@@ -118,7 +166,34 @@ class Lab:
 
     def cancels(self) -> int:
         """Return how many cancel calls were made."""
-        return sum(entry["path"].endswith("/cancel") for entry in self.control.journal())
+        return len(self.cancelled_ids())
+
+    def cancelled_ids(self) -> list[str]:
+        """Return the responses that were asked to be cancelled."""
+        paths = [entry["path"] for entry in self.control.journal(method="POST")]
+        return [path.split("/")[-2] for path in paths if path.endswith("/cancel")]
+
+    def cancel_upstream(self, response_id: str) -> None:
+        """Cancel a response as somebody else would."""
+        url = f"{self.emulator.url}/responses/{response_id}/cancel"
+        request = Request(url, method="POST", headers={"authorization": "Bearer sk-lab"})
+        with urlopen(request, timeout=PATIENCE) as answer:
+            assert answer.status == HTTPStatus.OK
+
+    # --- what the ledger says ---------------------------------------------------------------------
+
+    def attempts(self, text: str, columns: str = "outcome") -> list[Any]:
+        """Return *columns* of the attempts at *text*, by ordinal and number; a list if one."""
+        database = sqlite3.connect(f"file:{self.folder / 'responses.db'}?mode=ro", uri=True)
+        try:
+            rows = database.execute(
+                f"SELECT {columns}, request FROM attempts JOIN bodies ON attempt_id = id "  # noqa: S608
+                "ORDER BY ordinal, number"
+            ).fetchall()
+        finally:
+            database.close()
+        found = [row[:-1] for row in rows if _asks(row[-1], text)]
+        return [row[0] for row in found] if "," not in columns else found
 
     def wait_for(self, what: Any, seconds: float = PATIENCE) -> None:
         """Wait until *what* returns something true."""
@@ -134,6 +209,20 @@ class Lab:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
                 process.wait(PATIENCE)
+
+
+def _asks(request: bytes | None, text: str) -> bool:
+    return bool(json.loads(request or b"{}").get("input") == text)
+
+
+def _start_bare(entrypoint: str, log: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "prefect.flow_engine", entrypoint],
+            env={**os.environ, **env},
+            stdout=output,
+            stderr=output,
+        )
 
 
 def _flow(name: str) -> Any:

@@ -2,11 +2,302 @@
 
 from __future__ import annotations
 
-from prefect import flow
+import asyncio
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
 
-from prefect_responses import respond
+import anyio
+from prefect import flow, task
+from prefect.cache_policies import INPUTS, RUN_ID
+from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
+
+from prefect_responses import (
+    aawait_background_response,
+    acreate_response,
+    arespond,
+    create_response,
+    respond,
+)
+from prefect_responses.errors import ResponsesError
+
+MODEL = "echo"
 
 
-@flow(log_prints=False)
-def one_response(text: str = "One paid answer.") -> str:
-    return respond(model="echo", input=text).output_text
+class Transient(Exception):
+    """A failure of the user's own."""
+
+
+def first_time(what: str) -> bool:
+    """Tell, over all processes of a test, whether this is asked for the first time."""
+    try:
+        (Path(os.environ["LAB_FOLDER"]) / f"{what}.once").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def note(what: str, fact: Any) -> None:
+    """Write down a fact that the test reads."""
+    with (Path(os.environ["LAB_FOLDER"]) / f"{what}.notes").open("a") as file:
+        file.write(json.dumps(fact) + "\n")
+
+
+def wait_for_word(word: str) -> None:
+    """Wait until the test has given the word."""
+    file, end = Path(os.environ["LAB_FOLDER"]) / f"{word}.word", time.monotonic() + 30
+    while not file.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def ask(text: str, **choices: Any) -> str:
+    """Ask through our task; note and return the response's ID."""
+    result = respond(model=MODEL, input=text, **choices)
+    note("delivered", result.response_id)
+    return result.response_id
+
+
+# --- one response, one task -----------------------------------------------------------------------
+
+
+@flow
+def one_response(text: str = "One paid answer.", in_doubt: str = "auto") -> str:
+    return ask(text, in_doubt=in_doubt)
+
+
+@flow
+def scripted(text: str) -> str:
+    result = respond(model="script", input=text)
+    note("delivered", result.response_id)
+    return result.response_id
+
+
+@flow
+def patient(text: str) -> str:
+    return respond.with_options(retries=3, retry_delay_seconds=0)(model=MODEL, input=text).status
+
+
+@flow
+def impatient_task(text: str, timeout: float) -> str:
+    hasty = respond.with_options(retries=6, retry_delay_seconds=0, timeout_seconds=timeout)
+    return hasty(model=MODEL, input=text).status
+
+
+@flow
+async def impatient_async_task(text: str, timeout: float) -> str:
+    hasty = arespond.with_options(retries=6, retry_delay_seconds=0, timeout_seconds=timeout)
+    return (await hasty(model=MODEL, input=text)).status
+
+
+@task(retries=2, retry_delay_seconds=0)
+def fails_once_around(text: str) -> str:
+    response_id = ask(text)
+    if first_time("around"):
+        raise Transient
+    return response_id
+
+
+@flow
+def enclosed(text: str) -> str:
+    return fails_once_around(text)
+
+
+@flow(retries=1, retry_delay_seconds=0)
+def fails_once(text: str) -> str:
+    response_id = ask(text)
+    if first_time("flow"):
+        raise Transient
+    return response_id
+
+
+# --- subflows -------------------------------------------------------------------------------------
+
+
+@flow
+def child(text: str, end: str) -> str:
+    response_id = ask(text)
+    if end == "failed" and first_time("child"):
+        raise Transient
+    if end == "terminated" and first_time("child"):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    return response_id
+
+
+@flow(retries=1, retry_delay_seconds=0)
+def parent(text: str, end: str) -> str:
+    response_id = child(text, end)
+    if end == "completed" and first_time("parent"):
+        raise Transient
+    return response_id
+
+
+# --- many identical calls -------------------------------------------------------------------------
+
+
+@task(persist_result=True, cache_policy=INPUTS + RUN_ID)
+def sample(text: str, index: int) -> str:
+    response_id = respond(model=MODEL, input=text).response_id
+    note("asked", [index, response_id])
+    return response_id
+
+
+@flow(task_runner=ThreadPoolTaskRunner(max_workers=8))
+def mapped(text: str, count: int) -> list[str]:
+    ids = [future.result() for future in sample.map([text] * count, list(range(count)))]
+    note("samples", ids)
+    return ids
+
+
+@flow(task_runner=ThreadPoolTaskRunner(max_workers=8))
+def mapped_in_turn(text: str, count: int) -> None:
+    from prefect.futures import as_completed  # noqa: PLC0415
+
+    futures = sample.map([text] * count, list(range(count)))
+    for future in as_completed(list(futures)):
+        note("kept", future.result())
+    note("samples", [future.result() for future in futures])
+
+
+@flow(task_runner=ProcessPoolTaskRunner(max_workers=2))
+def pooled(text: str, other: str) -> None:
+    texts = [text, text, text, other]
+    futures = [respond.submit(model=MODEL, input=each) for each in texts]
+    note("pooled", [future.result().response_id for future in futures])
+    if first_time("pooled"):
+        raise Transient
+
+
+@flow
+def numbered_samples(text: str) -> None:
+    ids = [respond(model=MODEL, input=text, sample=index).response_id for index in range(3)]
+    note("samples", ids)
+    if first_time("samples"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@flow
+async def gathered(text: str, count: int) -> None:
+    results = await asyncio.gather(*(arespond(model=MODEL, input=text) for _ in range(count)))
+    note("samples", [result.response_id for result in results])
+
+
+# --- async, in two steps --------------------------------------------------------------------------
+
+
+@task(persist_result=True, cache_policy=INPUTS + RUN_ID)
+async def begin(text: str) -> Any:
+    return await acreate_response(model=MODEL, input=text)
+
+
+@task(persist_result=True, cache_policy=INPUTS + RUN_ID)
+async def end(handle: Any) -> str:
+    result = await aawait_background_response(handle)
+    return result.response_id
+
+
+@flow
+async def two_steps(text: str) -> None:
+    handle = await begin(text)
+    note("handles", handle.response_id)
+    note("delivered", await end(handle))
+
+
+@flow
+def created_then_interrupted(text: str) -> None:
+    handle = create_response(model=MODEL, input=text)
+    note("handles", handle.response_id)
+    if first_time("between"):
+        raise Transient
+    note("delivered", handle.fetch_result().response_id)
+
+
+# --- what a user says of an answer ----------------------------------------------------------------
+
+
+@flow
+def rejecting(text: str) -> None:
+    result = respond(model=MODEL, input=text)
+    note("delivered", result.response_id)
+    if first_time("rejected"):
+        result.reject("The test does not want it.")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@flow
+def rejecting_in_a_loop(text: str) -> None:
+    for _ in range(3):
+        result = respond(model=MODEL, input=text)
+        note("delivered", result.response_id)
+        if not first_time("rejected"):
+            break
+        result.reject("The test does not want it.")
+    if first_time("looped"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@flow
+def keyed(texts: list[str], on_change: str) -> None:
+    text = texts[0] if first_time("keyed") else texts[1]
+    result = respond(model=MODEL, input=text, key="the-answer", on_change=on_change)
+    note("delivered", result.output_text)
+    if text == texts[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+# --- interrupted from within ----------------------------------------------------------------------
+
+
+@flow
+async def called_again_after_a_timeout(text: str, seconds: float) -> None:
+    with anyio.move_on_after(seconds):
+        await arespond(model=MODEL, input=text)
+        note("delivered", "too early")
+    result = await arespond(model=MODEL, input=text)
+    note("delivered", result.response_id)
+
+
+@flow
+def interrupted_by_ctrl_c(text: str) -> None:
+    try:
+        respond(model=MODEL, input=text)
+    except KeyboardInterrupt:
+        note("interrupted", True)
+    ask(text)
+
+
+@flow
+def caught_and_asked_again(text: str) -> None:
+    for _ in range(3):
+        try:
+            ask(text)
+        except ResponsesError as error:
+            note("caught", type(error).__name__)
+        else:
+            return
+
+
+@flow
+def two_in_turn(text: str, then: str) -> None:
+    ask(text)
+    wait_for_word("go on")
+    ask(then)
+
+
+# --- two processes --------------------------------------------------------------------------------
+
+
+def wait_for_the_other(*_: Any) -> None:
+    """Wait, where Prefect has set Running and not yet read it back, until both are there."""
+    note("running", os.getpid())
+    file, deadline = Path(os.environ["LAB_FOLDER"]) / "running.notes", time.monotonic() + 20
+    while len(file.read_text().splitlines()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+@flow(on_running=[wait_for_the_other])
+def side_by_side(text: str) -> str:
+    return ask(text)

@@ -121,7 +121,7 @@ class SchemaReader:
         limit = max(least, _FEW) if most is None else most
         if limit == 0 or (depth >= _OPTIONAL_DEPTH and least == 0):
             return Reading([], evident=False)
-        items = self._resolved(asked.node.get("items") or {"type": "string"})
+        items = self._item_node(asked.node.get("items") or {"type": "string"}, depth)
         found = list(self._found(Asked(items, asked.name), depth, limit))
         unique = asked.node.get("uniqueItems", False)
         kept = (_distinct(found) if unique else found)[:limit]
@@ -129,6 +129,15 @@ class SchemaReader:
             if len(kept) < least and not (unique and padding in kept):
                 kept.append(padding)
         return Reading(kept, bool(found))
+
+    def _item_node(self, node: dict[str, Any], depth: int) -> dict[str, Any]:
+        """Choose what the items of a list are: of several branches the first that is not null."""
+        node = self._resolved(node)
+        branches = [self._resolved(branch) for branch in _branches(node)]
+        if not branches or depth > _DEEPEST:
+            return node
+        chosen = (branch for branch in branches if branch.get("type") != "null")
+        return self._item_node(next(chosen, {"type": "null"}), depth + 1)
 
     def _found(self, asked: Asked, depth: int, limit: int) -> Iterator[Any]:
         """Yield the items that the text speaks of."""

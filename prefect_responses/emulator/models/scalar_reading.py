@@ -100,7 +100,10 @@ def _formatted(asked: Asked, document: Document) -> Reading:
 
 
 def _patterned(asked: Asked, document: Document) -> Reading:
-    """Find a text of the pattern; where there is none, any text that matches has to do."""
+    """Find a text of the pattern; where there is none, a plain one that matches has to do.
+
+    A pattern that nothing of this matches is left unfulfilled: the one rule that is not kept.
+    """
     pattern = re.compile(asked.node["pattern"])
     candidates = (document.text, *document.text.split(), *document.keywords)
     found = next((text for text in candidates if pattern.search(text)), None)

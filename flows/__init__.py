@@ -1,0 +1,1 @@
+"""Runnable stories: each is a flow that a user could have written."""

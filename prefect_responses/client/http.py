@@ -1,0 +1,316 @@
+"""Speak HTTP to one endpoint: one request in, one `Answer` out, whatever the network does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import httpx
+import orjson
+from httpx_aiohttp import HttpxAiohttpClient
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_result,
+    stop_after_attempt,
+    wait_random,
+)
+
+from prefect_responses.client import quiet
+from prefect_responses.client.endpoints import check_base_url, is_loopback, path_segment
+from prefect_responses.client.secrets import Redactor, check_header
+from prefect_responses.client.sending import NETWORK_ERRORS, Sending, SendingOnAiohttp
+from prefect_responses.errors import RequestInvalid
+from prefect_responses.wire.answers import Answer, TransportFailure, read_head
+from prefect_responses.wire.envelopes import clean_message
+
+if TYPE_CHECKING:
+    import ssl
+    from asyncio import Future
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+
+    from pydantic import SecretStr
+
+    from prefect_responses.attempt import Endpoint
+
+Transport = Literal["httpx", "aiohttp"]
+
+_MEBIBYTE = 2**20
+#: Bytes of an answer that are read at most; images make responses of many megabytes.
+LARGEST_BODY = 64 * _MEBIBYTE
+#: Seconds that an idle connection is kept: less than the shortest that servers are known to keep
+#: theirs (5), because a POST on a connection that the server is closing is a POST in doubt.
+_KEPT_IDLE = 4.0
+_LONGEST_REQUEST_ID = 512
+_PASSING_STATUSES = frozenset({502, 503, 504})
+_READ_TRIES = 2
+_LONGEST_PAUSE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Limit how long an exchange may take, in seconds of wall time, waiting for a turn excluded.
+
+    Args:
+        connect: until a connection stands, name lookup and TLS included.
+        submit: the whole POST of a create.
+        read: one whole GET or cancel.
+    """
+
+    connect: float = 10.0
+    submit: float = 45.0
+    read: float = 60.0
+
+
+class HttpResponsesApi:
+    """Carry requests to one endpoint over HTTP; an implementation of `ResponsesApi`.
+
+    At most *max_connections* requests are on their way at once; the others wait for their turn
+    here, in order, before their time starts to count.
+
+    Args:
+        endpoint: where requests go; its URL is checked again.
+        api_key: sent as a bearer token; empty for servers that take none.
+        transport: `aiohttp` costs a fraction of the CPU time; `httpx` is httpx's own.
+        timeouts: see `Timeouts`.
+        max_connections: connections, and so requests, at once.
+        default_headers: sent with each request; they win over ours.
+        verify: whether, or by which context, the server's certificate is checked.
+        allow_insecure: take an http URL on any host.
+        largest_body: bytes of an answer that are read at most.
+
+    Raises:
+        EndpointInvalid: the base URL cannot be used.
+        RequestInvalid: the key or a header cannot be sent.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a connection is made of, all named
+        self,
+        endpoint: Endpoint,
+        api_key: SecretStr,
+        *,
+        transport: Transport = "aiohttp",
+        timeouts: Timeouts | None = None,
+        max_connections: int = 100,
+        default_headers: Mapping[str, str] | None = None,
+        verify: bool | ssl.SSLContext = True,
+        allow_insecure: bool = False,
+        largest_body: int = LARGEST_BODY,
+    ) -> None:
+        key = api_key.get_secret_value().strip()
+        headers = _headers(endpoint, key, default_headers or {})
+        self._root = check_base_url(endpoint.base_url, allow_insecure=allow_insecure) + "/responses"
+        self._headers = headers
+        self._redactor = Redactor(key, headers)
+        self._timeouts = timeouts or Timeouts()
+        self._largest_body = largest_body
+        self._sending = SendingOnAiohttp if transport == "aiohttp" else Sending
+        self._turns = asyncio.Semaphore(max_connections)
+        self._client = _client(transport, self._root, max_connections, verify=verify)
+        self._extensions = {"timeout": _per_step(self._timeouts)}
+        quiet.install()
+
+    def __repr__(self) -> str:
+        return f"HttpResponsesApi({self._root.removesuffix('/responses')!r})"
+
+    async def create(
+        self,
+        request: Mapping[str, Any],
+        *,
+        client_request_id: str,
+        idempotency_key: str | None = None,
+    ) -> Answer:
+        """Send one POST, never a second one; see `ResponsesApi.create`."""
+        _check_request_id(client_request_id)
+        headers = [("content-type", "application/json"), ("x-client-request-id", client_request_id)]
+        if idempotency_key is not None:
+            value = check_header("The idempotency key", idempotency_key)
+            headers.append(("idempotency-key", value))
+        post = self._request("POST", "", headers, _encode(request))
+        answer = await self._exchange(post, self._timeouts.submit)
+        return replace(answer, client_request_id=client_request_id)
+
+    async def retrieve(self, response_id: str) -> Answer:
+        """Read a response; see `ResponsesApi.retrieve`."""
+        return await self._read("GET", f"/{path_segment(response_id)}")
+
+    async def cancel(self, response_id: str) -> Answer:
+        """Ask to cancel a response; see `ResponsesApi.cancel`."""
+        return await self._read("POST", f"/{path_segment(response_id)}/cancel")
+
+    async def aclose(self) -> None:
+        """Close all connections; calling it again does nothing."""
+        await self._client.aclose()
+
+    async def _read(self, method: str, path: str) -> Answer:
+        began = time.monotonic()
+        first = await self._exchange(self._request(method, path), self._timeouts.read)
+        took = time.monotonic() - began
+        if not _may_pass(first) or took > self._timeouts.read / 2:
+            return first  # nearly always: the machinery below would cost a fifth of the request
+        given = [first]
+
+        async def once() -> Answer:
+            if given:
+                return given.pop()
+            return await self._exchange(self._request(method, path), self._timeouts.read)
+
+        return await _twice()(once)
+
+    def _request(
+        self, method: str, path: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
+    ) -> httpx.Request:
+        # Ours first: a default header of the same name was set by somebody who needed it so.
+        merged = {**dict(headers), **self._headers}
+        if len(body) > _MEBIBYTE:
+            merged["content-length"] = str(len(body))
+            return httpx.Request(
+                method, self._root + path, headers=merged, content=_in_pieces(body)
+            )
+        return httpx.Request(method, self._root + path, headers=merged, content=body)
+
+    async def _exchange(self, request: httpx.Request, limit: float) -> Answer:
+        """Carry *request* once, within *limit* seconds, and tell what came of it."""
+        sending, received = self._sending(), _Received(self._largest_body)
+        request.extensions = self._extensions | sending.extensions
+        failure, note = None, ""
+        async with self._turns:
+            try:
+                with quiet.quiet():
+                    async with asyncio.timeout(limit):
+                        await received.read(self._client, request)
+            except NETWORK_ERRORS as error:
+                failure, note = sending.failure(error), _note(error)
+        return self._answer(received, failure, note)
+
+    def _answer(self, received: _Received, failure: TransportFailure | None, note: str) -> Answer:
+        broken = None if received.is_whole else failure or TransportFailure.AFTER_SENDING
+        note = "" if received.is_whole else self._redactor.text(note or received.note)
+        if received.status is None:
+            return Answer(failure=broken, note=note)
+        head = read_head(received.headers, time.time())
+        return Answer(
+            status=received.status,
+            body=self._redactor.body(bytes(received.body)),
+            content_type=head.content_type,
+            server_request_id=head.server_request_id,
+            retry_after=head.retry_after,
+            should_retry=head.should_retry,
+            rate_limits=head.rate_limits,
+            failure=broken and TransportFailure.AFTER_SENDING,
+            note=note,
+        )
+
+
+class _Received:
+    """Hold what arrived of one answer, also if the rest never comes."""
+
+    def __init__(self, largest_body: int) -> None:
+        self.status: int | None = None
+        self.headers: Mapping[str, str] = {}
+        self.body = bytearray()
+        self.is_whole = False
+        self.note = ""
+        self._largest_body = largest_body
+
+    async def read(self, client: httpx.AsyncClient, request: httpx.Request) -> None:
+        """Send *request* and read its answer until its end, or until it is too long."""
+        response = await client.send(request, stream=True)
+        try:
+            self.status, self.headers = response.status_code, response.headers
+            self.is_whole = await self._read_body(response)
+        finally:
+            await response.aclose()
+
+    async def _read_body(self, response: httpx.Response) -> bool:
+        async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_bytes())) as chunks:
+            async for chunk in chunks:
+                self.body += chunk
+                if len(self.body) > self._largest_body:
+                    self.note = f"the body is longer than {self._largest_body} bytes"
+                    return False
+        return True
+
+
+def _headers(endpoint: Endpoint, key: str, given: Mapping[str, str]) -> dict[str, str]:
+    headers = {
+        "accept": "application/json",
+        "accept-encoding": "gzip, deflate",
+        "user-agent": "prefect-responses",
+        "authorization": f"Bearer {key}" if key else "",
+        "openai-organization": endpoint.organization,
+        "openai-project": endpoint.project,
+        **{name.lower(): value for name, value in given.items()},
+    }
+    return {
+        name: check_header(f"The header {name}", text) for name, text in headers.items() if text
+    }
+
+
+def _client(
+    transport: Transport, root: str, max_connections: int, *, verify: bool | ssl.SSLContext
+) -> httpx.AsyncClient:
+    kind = HttpxAiohttpClient if transport == "aiohttp" else httpx.AsyncClient
+    return kind(
+        verify=httpx.create_ssl_context(verify),
+        limits=httpx.Limits(
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
+            keepalive_expiry=_KEPT_IDLE,
+        ),
+        # A proxy cannot reach our loopback address, and would be handed the key in the clear.
+        trust_env=not is_loopback(httpx.URL(root).host),
+        follow_redirects=False,
+    )
+
+
+def _per_step(timeouts: Timeouts) -> dict[str, float | None]:
+    # aiohttp's transport takes `pool` as the time to get a connection, name lookup included.
+    # Reading and writing have no limit of their own: the whole exchange has.
+    return {"connect": timeouts.connect, "pool": timeouts.connect, "read": None, "write": None}
+
+
+def _twice() -> AsyncRetrying:
+    """Return how reads are repeated: once, within a second."""
+    return AsyncRetrying(
+        stop=stop_after_attempt(_READ_TRIES),
+        wait=wait_random(_LONGEST_PAUSE / 2, _LONGEST_PAUSE),
+        retry=retry_if_result(_may_pass),
+        retry_error_callback=_last_answer,
+    )
+
+
+def _may_pass(answer: Answer) -> bool:
+    asked_to_wait = (answer.retry_after or 0.0) > _LONGEST_PAUSE
+    return not asked_to_wait and (answer.failure is not None or answer.status in _PASSING_STATUSES)
+
+
+def _last_answer(state: RetryCallState) -> Answer:
+    outcome = cast("Future[Answer]", state.outcome)
+    return outcome.result()
+
+
+def _encode(request: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(dict(request))
+    except orjson.JSONEncodeError as error:
+        raise RequestInvalid(f"The request cannot be written as JSON: {error}.") from error
+
+
+async def _in_pieces(body: bytes) -> AsyncIterator[bytes]:
+    # aiohttp warns about bytes of more than a mebibyte, and writes them without a pause.
+    for start in range(0, len(body), _MEBIBYTE):
+        yield body[start : start + _MEBIBYTE]
+
+
+def _check_request_id(request_id: str) -> None:
+    if len(request_id) > _LONGEST_REQUEST_ID:
+        raise RequestInvalid(f"A request ID takes {_LONGEST_REQUEST_ID} characters.")
+    check_header("The request ID", request_id)
+
+
+def _note(error: Exception) -> str:
+    return clean_message(f"{type(error).__name__}: {error}".rstrip(": "))

@@ -1,0 +1,214 @@
+"""What a job tells people when it ends, and the counts that its shards add up to."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
+
+from prefect_responses.enrichment.rows import REPLAYABLE, RowOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from prefect_responses.enrichment.rows import RowResult
+
+_SHOWN_NAMES = 10
+_LONGEST_TEXT = 120
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+
+
+class ShardCounts(BaseModel):
+    """What became of the rows of one shard: counts and names, never bodies. Shards add up.
+
+    Attributes:
+        reused: rows that were answered before this run.
+        adopted: rows that an earlier process had in flight.
+        submitted: POSTs that this run made and the API accepted.
+        in_doubt: keys of rows that may have been accepted.
+        abandoned: keys of rows that were in doubt and given up.
+        surplus: keys of rows that were accepted twice; the later response was cancelled.
+        outcomes: how many rows ended how.
+        input_tokens: tokens read.
+        output_tokens: tokens written.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    reused: NonNegativeInt = 0
+    adopted: NonNegativeInt = 0
+    submitted: NonNegativeInt = 0
+    in_doubt: tuple[str, ...] = ()
+    abandoned: tuple[str, ...] = ()
+    surplus: tuple[str, ...] = ()
+    outcomes: dict[RowOutcome, NonNegativeInt] = {}
+    input_tokens: NonNegativeInt = 0
+    output_tokens: NonNegativeInt = 0
+
+    @classmethod
+    def of_results(cls, results: Iterable[RowResult]) -> ShardCounts:
+        """Count *results*: outcomes, tokens, and the names of those in doubt or abandoned."""
+        outcomes: Counter[RowOutcome] = Counter()
+        named: dict[RowOutcome, list[str]] = {RowOutcome.IN_DOUBT: [], RowOutcome.ABANDONED: []}
+        tokens_in = tokens_out = 0
+        for result in results:
+            outcomes[result.outcome] += 1
+            tokens_in += result.input_tokens or 0
+            tokens_out += result.output_tokens or 0
+            if result.outcome in named:
+                named[result.outcome].append(result.key)
+        return cls(
+            in_doubt=tuple(named[RowOutcome.IN_DOUBT]),
+            abandoned=tuple(named[RowOutcome.ABANDONED]),
+            outcomes=dict(outcomes),
+            input_tokens=tokens_in,
+            output_tokens=tokens_out,
+        )
+
+    def __add__(self, other: ShardCounts) -> ShardCounts:
+        return ShardCounts(
+            reused=self.reused + other.reused,
+            adopted=self.adopted + other.adopted,
+            submitted=self.submitted + other.submitted,
+            in_doubt=self.in_doubt + other.in_doubt,
+            abandoned=self.abandoned + other.abandoned,
+            surplus=self.surplus + other.surplus,
+            outcomes=dict(Counter(self.outcomes) + Counter(other.outcomes)),
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+        )
+
+
+class DeadRow(BaseModel):
+    """One row without a usable answer, shown as an example.
+
+    Attributes:
+        key: the row's key.
+        outcome: how it ended.
+        error: one sentence.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    outcome: RowOutcome
+    error: str = ""
+
+
+class EnrichReport(ShardCounts):
+    """What one run of a job did, ready for a terminal, an artifact and JSON.
+
+    Attributes:
+        job: the name of the job.
+        rows: rows of the table.
+        seconds: how long this run took.
+        output: where the results were written, if they were.
+        examples: a few rows without a usable answer.
+    """
+
+    job: str
+    rows: NonNegativeInt
+    seconds: NonNegativeFloat
+    output: str | None = None
+    examples: tuple[DeadRow, ...] = ()
+
+    @classmethod
+    def of_counts(  # noqa: PLR0913 - the facts of a report, all named
+        cls,
+        counts: ShardCounts,
+        *,
+        job: str,
+        rows: int,
+        seconds: float,
+        output: str | None = None,
+        examples: Sequence[DeadRow] = (),
+    ) -> EnrichReport:
+        """Make a report of the sum of all shards' *counts*; see `EnrichReport` for the rest."""
+        facts = {name: getattr(counts, name) for name in ShardCounts.model_fields}
+        return cls(
+            job=job, rows=rows, seconds=seconds, output=output, examples=tuple(examples), **facts
+        )
+
+    def as_lines(self) -> list[str]:
+        """Return short plain lines for a terminal; text from outside has no control characters."""
+        lines = [
+            f"{_plain(self.job)}: {self.rows:,} rows in {self.seconds:,.1f} s",
+            *(f"  {outcome}: {count:,}{_hint(outcome)}" for outcome, count in self._ended()),
+            f"reused {self.reused:,}, adopted {self.adopted:,}, submitted {self.submitted:,}",
+            f"tokens: {self.input_tokens:,} in, {self.output_tokens:,} out",
+            *(f"{title}: {_names(names)}" for title, names in self._named()),
+            *(f"  {_plain(row.key)}: {row.outcome}: {_plain(row.error)}" for row in self.examples),
+        ]
+        return [*lines, f"written to {_plain(self.output)}"] if self.output else lines
+
+    def as_markdown(self) -> str:
+        """Return Markdown for an artifact; text from outside is escaped, so it stays text."""
+        blocks = [
+            f"# {_escaped(self.job)}",
+            self._summary(),
+            _table(
+                ("outcome", "rows"), [(outcome, f"{count:,}") for outcome, count in self._ended()]
+            ),
+            *(f"{title}: {_escape(_names(names))}" for title, names in self._named()),
+        ]
+        if self.examples:
+            rows = [(_escaped(row.key), row.outcome, _escaped(row.error)) for row in self.examples]
+            blocks.append(_table(("key", "outcome", "error"), rows))
+        if self.output:
+            blocks.append(f"Written to {_escaped(self.output)}.")
+        return "\n\n".join(blocks) + "\n"
+
+    def _summary(self) -> str:
+        return (
+            f"{self.rows:,} rows in {self.seconds:,.1f} s: reused {self.reused:,}, adopted "
+            f"{self.adopted:,}, submitted {self.submitted:,}. Tokens: {self.input_tokens:,} in, "
+            f"{self.output_tokens:,} out."
+        )
+
+    def _ended(self) -> list[tuple[RowOutcome, int]]:
+        """Return the outcomes that occurred, in the order in which they are declared."""
+        return [
+            (outcome, self.outcomes[outcome])
+            for outcome in RowOutcome
+            if self.outcomes.get(outcome)
+        ]
+
+    def _named(self) -> list[tuple[str, tuple[str, ...]]]:
+        named = [
+            ("In doubt", self.in_doubt),
+            ("Abandoned", self.abandoned),
+            ("Surplus", self.surplus),
+        ]
+        return [(title, names) for title, names in named if names]
+
+
+def _hint(outcome: RowOutcome) -> str:
+    return f" (again with --replay {outcome})" if outcome in REPLAYABLE else ""
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(_plain(name) for name in names[:_SHOWN_NAMES])
+    left = len(names) - _SHOWN_NAMES
+    return f"{shown} and {left:,} more" if left > 0 else shown
+
+
+def _plain(text: str) -> str:
+    """Return *text* on one line, shortened, without characters that a terminal acts on."""
+    line = " ".join(text.split())
+    short = line if len(line) <= _LONGEST_TEXT else f"{line[: _LONGEST_TEXT - 1]}…"
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in short)
+
+
+def _escape(line: str) -> str:
+    return _PUNCTUATION.sub(r"\\\1", line)
+
+
+def _escaped(text: str) -> str:
+    return _escape(_plain(text))
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (*lines, *rows))

@@ -1,0 +1,113 @@
+"""One transaction for a group of verbs: lock and read their calls, decide, write what changed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from prefect_responses.errors import ResponsesError
+from prefect_responses.ledger import statements
+from prefect_responses.ledger.decide import decide
+from prefect_responses.ledger.picture import Picture
+from prefect_responses.ledger.verbs import Attach, DropClaim, Plan, Take
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Select
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from prefect_responses.ledger.dialects import Dialect
+    from prefect_responses.ledger.picture import Owner
+    from prefect_responses.ledger.verbs import Verb, Verdict
+
+
+async def commit_group(
+    connection: AsyncConnection, dialect: Dialect, owner: Owner, verbs: Sequence[Verb]
+) -> list[Verdict | ResponsesError]:
+    """Decide *verbs* in their order and write what they change, all in the open transaction.
+
+    A verb that is refused with an error has changed nothing and leaves the others alone. Anything
+    else that goes wrong fails the group as a whole.
+    """
+    picture = Picture(owner)
+    await _Reader(connection, dialect, picture).read(verbs)
+    answers = [_decided(picture, verb) for verb in verbs]
+    await _write(connection, picture)
+    return answers
+
+
+def _decided(picture: Picture, verb: Verb) -> Verdict | ResponsesError:
+    try:
+        return decide(picture, verb)
+    except ResponsesError as exc:
+        return exc
+
+
+class _Reader:
+    """Read what a group needs to know, and lock it where writers run side by side."""
+
+    def __init__(self, connection: AsyncConnection, dialect: Dialect, picture: Picture) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._picture = picture
+
+    async def read(self, verbs: Sequence[Verb]) -> None:
+        named = [verb for verb in verbs if isinstance(verb, Take | Plan | Attach)]
+        dropped = [verb for verb in verbs if isinstance(verb, DropClaim)]
+        ids = {id_ for verb in verbs if (id_ := getattr(verb, "attempt_id", None))}
+        if ids:
+            await self._see(statements.siblings_of(), ids=list(ids))
+        if named:
+            names = {(verb.draft.scope, verb.draft.name) for verb in named}
+            await self._see(statements.attempts_named(), names=list(names))
+            await self._see_carriers(verb for verb in named if isinstance(verb, Attach))
+        takes = [verb for verb in named if isinstance(verb, Take)]
+        if takes or dropped:
+            await self._see_claims(takes, dropped)
+
+    async def _see(self, statement: Select[Any], **parameters: list[Any]) -> None:
+        if self._dialect.locks_rows:
+            await self._connection.execute(statements.locking(statement), parameters)
+        found = await self._connection.execute(statement, parameters)
+        self._picture.see_attempts(found.all())
+
+    async def _see_carriers(self, attaches: Iterable[Attach]) -> None:
+        carried = {(verb.draft.endpoint.base_url, verb.response_id) for verb in attaches}
+        if carried:
+            await self._see(statements.carriers_of(), responses=list(carried))
+
+    async def _see_claims(self, takes: list[Take], dropped: list[DropClaim]) -> None:
+        ids = {verb.claim_id for verb in takes} | {verb.claim_id for verb in dropped}
+        calls = {(verb.draft.scope, verb.draft.name, verb.execution) for verb in takes}
+        found = await self._connection.execute(
+            statements.claims_under(), {"ids": list(ids), "calls": list(calls)}
+        )
+        claims = found.mappings().all()
+        self._picture.see_claims(claims)
+        if asked := {claim["id"] for claim in claims} & ids:
+            await self._see(statements.attempts_claimed(), ids=list(asked))
+
+
+async def _write(connection: AsyncConnection, picture: Picture) -> None:
+    if picture.new_attempts:
+        await connection.execute(statements.add_attempts(), list(picture.new_attempts.values()))
+        await connection.execute(statements.add_bodies(), picture.new_bodies)
+    for columns, changes in _by_columns(picture).items():
+        await connection.execute(statements.change_attempts(columns), changes)
+    if picture.responses:
+        bodies = [{"attempt": id_, "body": body} for id_, body in picture.responses.items()]
+        await connection.execute(statements.keep_responses(), bodies)
+    if picture.new_claims:
+        await connection.execute(statements.add_claims(), picture.new_claims)
+    if picture.dropped:
+        drops = [{"claim": id_, "at": at} for id_, at in picture.dropped.items()]
+        await connection.execute(statements.drop_claims(), drops)
+
+
+def _by_columns(picture: Picture) -> dict[frozenset[str], list[dict[str, Any]]]:
+    """Gather the changed rows by which columns change: each set is one statement."""
+    groups: dict[frozenset[str], list[dict[str, Any]]] = defaultdict(list)
+    for attempt_id, values in picture.changed.items():
+        groups[frozenset(values)].append({"attempt": attempt_id, **values})
+    return groups

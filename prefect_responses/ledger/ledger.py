@@ -1,0 +1,292 @@
+"""The ledger as the engine sees it: verbs go in, verdicts and records come out."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from prefect_responses.decisions.ordinals import speaking_attempt
+from prefect_responses.errors import AttemptUnknown
+from prefect_responses.ledger import owners, statements
+from prefect_responses.ledger.audit import LedgerAudit, take_audit
+from prefect_responses.ledger.dialects import PATIENCE, connect, dialect_of, parse_url, translated
+from prefect_responses.ledger.opening import locks_folder, prepare
+from prefect_responses.ledger.owner_locks import is_locked
+from prefect_responses.ledger.rows import attempt_of, words
+from prefect_responses.ledger.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+
+    from sqlalchemy import URL, Executable, Row
+
+    from prefect_responses.attempt import Attempt
+    from prefect_responses.clock import Clock
+    from prefect_responses.ledger.verbs import Verb, Verdict
+    from prefect_responses.statuses import AttemptState
+
+#: Attempts that one read brings at most.
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """What was sent and what came back; None where it was never there or was pruned."""
+
+    request: bytes | None
+    response: bytes | None
+
+
+class Ledger:
+    """The record of all attempts, shared by processes and surviving them.
+
+    Open it with `Ledger.open`, in the event loop that will use it.
+    """
+
+    def __init__(self, url: URL, uuid: str, lease_seconds: float, patience: float) -> None:
+        self.uuid = uuid
+        self._url = url
+        self._dialect = dialect_of(url)
+        self._locks = locks_folder(url)
+        self._lease_seconds = lease_seconds
+        self._shards = 0
+        self._reads = connect(url, writes=False, busy=patience)
+        self._writes = connect(url, writes=True, busy=patience)
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        clock: Clock,
+        lease_seconds: float = 60.0,
+        linger: float = 0.0,
+        patience: float = PATIENCE,
+    ) -> Self:
+        """Open the ledger at *url* and register this process as an owner.
+
+        A SQLite file is made and migrated on first use. See `upgrade` for PostgreSQL.
+
+        Args:
+            url: `sqlite:///` and a path, or `postgresql://`.
+            clock: what time it is.
+            lease_seconds: for how long others believe that this process lives without news of it.
+            linger: how long the writer waits for more verbs before a commit; see `linger`.
+            patience: how long to wait for another process's lock before `LedgerLocked`.
+
+        Raises:
+            LedgerUnavailable: it cannot be reached, or it is not there and cannot be made.
+            LedgerLocked: another process kept it locked.
+            LedgerNewer: it needs newer code.
+            LedgerNotDurable: it is on a network file system.
+        """
+        parsed = parse_url(url)
+        uuid = await prepare(parsed, clock, patience)
+        ledger = cls(parsed, uuid, lease_seconds, patience)
+        try:
+            await ledger._begin(linger)
+        except BaseException:
+            await ledger._disconnect()
+            raise
+        return ledger
+
+    async def _begin(self, linger: float) -> None:
+        self._owner = await self._register()
+        self._writer = Writer(self._writes, self._dialect, self._owner.lease, linger)
+
+    async def _register(self) -> owners.OwnOwner:
+        lease = owners.Lease(self._lease_seconds)
+        with translated():
+            owner = owners.OwnOwner(self._url, self._dialect, self._locks, lease)
+            await owner.register(self._writes)
+        return owner
+
+    async def aclose(self) -> None:
+        """Commit what is queued, retire the owner, and let go of the database."""
+        await self._writer.aclose()
+        try:
+            with translated():
+                await self._owner.retire(self._writes)
+        finally:
+            await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        await self._reads.dispose()
+        await self._writes.dispose()
+
+    # --- verbs ------------------------------------------------------------------------------------
+
+    @property
+    def linger(self) -> float:
+        """Return for how long the writer waits for more verbs before a commit."""
+        return self._writer.linger
+
+    @linger.setter
+    def linger(self, seconds: float) -> None:
+        self._writer.linger = seconds
+
+    @contextmanager
+    def lingering(self, seconds: float) -> Iterator[None]:
+        """Let the writer wait for more verbs while a shard, or several, are being driven."""
+        self._shards += 1
+        self.linger = seconds
+        try:
+            yield
+        finally:
+            self._shards -= 1
+            if self._shards == 0:
+                self.linger = 0.0
+
+    async def do(self, verb: Verb) -> Verdict:
+        """Give *verb* to the writer and wait until it is committed.
+
+        If this call is cancelled, the verb is committed nevertheless.
+        """
+        return await self._writer.ask(verb)
+
+    async def do_all(self, verbs: Iterable[Verb]) -> list[Verdict]:
+        """Give many verbs at once; wait for all, then raise the first error if there is one."""
+        answers = [self._writer.ask(verb) for verb in verbs]
+        await asyncio.gather(*answers, return_exceptions=True)
+        return [answer.result() for answer in answers]
+
+    # --- reads ------------------------------------------------------------------------------------
+
+    async def attempt(self, attempt_id: str) -> Attempt:
+        """Return an attempt.
+
+        Raises:
+            AttemptUnknown: there is none of this ID.
+        """
+        rows = await self._read(statements.attempt_by_id(attempt_id))
+        if not rows:
+            raise AttemptUnknown(f"The ledger has no attempt {attempt_id}.")
+        return attempt_of(rows[0])
+
+    async def latest(self, scope: str, name: str, ordinal: int) -> Attempt | None:
+        """Return the attempt that speaks for an ordinal; see `speaking_attempt`."""
+        rows = await self._read(statements.attempts_of_ordinal(scope, name, ordinal))
+        return speaking_attempt([attempt_of(row) for row in rows]) if rows else None
+
+    async def history(self, scope: str, name: str, ordinal: int) -> list[Attempt]:
+        """Return all attempts of an ordinal, the first first."""
+        rows = await self._read(statements.attempts_of_ordinal(scope, name, ordinal))
+        return [attempt_of(row) for row in rows]
+
+    async def standing(self, scope: str, names: Collection[str]) -> dict[str, Attempt]:
+        """Return the attempt that speaks for each of these names, at ordinal 0.
+
+        Names that were never planned are not among them.
+        """
+        wanted = list(names)
+        found: dict[str, list[Attempt]] = {}
+        for start in range(0, len(wanted), PAGE):
+            rows = await self._read(
+                statements.attempts_of_names(scope, wanted[start : start + PAGE])
+            )
+            for attempt in map(attempt_of, rows):
+                found.setdefault(attempt.name, []).append(attempt)
+        return {name: speaking_attempt(history) for name, history in found.items()}
+
+    async def by_response(self, base_url: str, response_id: str) -> list[Attempt]:
+        """Return the attempts that carry a response ID, the first planned first."""
+        rows = await self._read(statements.attempts_by_response(base_url, response_id))
+        return [attempt_of(row) for row in rows]
+
+    async def attempts(
+        self,
+        scope: str | None = None,
+        states: Collection[AttemptState] | None = None,
+        limit: int | None = None,
+        after: Attempt | None = None,
+        *,
+        flow_run_id: str | None = None,
+    ) -> AsyncIterator[Attempt]:
+        """Go through attempts in the order in which they were planned.
+
+        Each page is read when it is wanted; attempts that are planned meanwhile may be among them.
+        """
+        left = float("inf") if limit is None else limit
+        while left > 0:
+            size = int(min(left, PAGE))
+            since = None if after is None else (after.planned_at, after.id)
+            page = statements.attempts_in_order(scope, words(states), flow_run_id, since, size)
+            rows = await self._read(page)
+            for row in rows:
+                after = attempt_of(row)
+                yield after
+            left = left - size if len(rows) == size else 0
+
+    async def bodies(self, attempt_ids: Collection[str]) -> dict[str, Bodies]:
+        """Return what was sent and what came back for these attempts."""
+        ids = list(attempt_ids)
+        found: dict[str, Bodies] = {}
+        for start in range(0, len(ids), PAGE):
+            rows = await self._read(statements.bodies_of(ids[start : start + PAGE]))
+            found |= {row[0]: Bodies(row[1], row[2]) for row in rows}
+        return found
+
+    async def audit(self, scope: str | None = None) -> LedgerAudit:
+        """Audit one scope, or all of them."""
+        with translated():
+            async with self._reads.begin() as connection:
+                return await take_audit(connection, scope)
+
+    async def _read(self, statement: Executable) -> Sequence[Row[Any]]:
+        with translated():
+            async with self._reads.connect() as connection:
+                return (await connection.execute(statement)).all()
+
+    # --- owners -----------------------------------------------------------------------------------
+
+    @property
+    def owner_id(self) -> str:
+        """Return the ID of this process as an owner."""
+        return self._owner.lease.id
+
+    def holds_lease(self, owner_id: str | None = None) -> bool:
+        """Tell, without I/O, whether no one can have taken this process for dead.
+
+        Args:
+            owner_id: the owner of the attempt that is about to be sent. One that this process was
+                before `register_again` has lost its lease for good.
+        """
+        return self.lease_left(owner_id) > 0
+
+    def lease_left(self, owner_id: str | None = None) -> float:
+        """Return for how many seconds no one can take this process for dead: a POST must fit in."""
+        return self._owner.lease.left() if owner_id in {None, self.owner_id} else 0.0
+
+    async def register_again(self) -> str:
+        """Become a new owner after the lease was lost, and return its ID.
+
+        What the old owner was submitting stays with the old one, to be doubted by whoever finds it.
+        """
+        lost, self._owner = self._owner, await self._register()
+        self._writer.owner = self._owner.lease
+        with translated():
+            await lost.retire(self._writes)
+        return self.owner_id
+
+    async def owner_is_alive(self, owner_id: str) -> bool:
+        """Tell whether an owner may still be submitting.
+
+        One that is found dead is buried: it cannot come back, even if a clock is set back.
+        """
+        with translated():
+            rows = await self._read(statements.owner_is_fresh(self._dialect, owner_id))
+            locked = self._locks is None or is_locked(self._locks, owner_id)
+            if rows and rows[0][0] and locked:
+                return True
+            async with self._writes.begin() as connection:
+                await connection.execute(statements.retire_owner(self._dialect, owner_id))
+            return False
+
+    def forget_owner(self) -> None:
+        """Stop being this owner without a word: to be called in the child of a fork.
+
+        The child must not use this ledger, nor close it: its connections are the parent's.
+        """
+        self._owner.forget()

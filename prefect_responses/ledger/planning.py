@@ -1,0 +1,117 @@
+"""Decide the verbs that add attempts: which row a call takes, and when another one follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from prefect_responses.decisions.ordinals import choose_ordinal, speaking_attempt
+from prefect_responses.errors import AttemptUnknown
+from prefect_responses.ledger.verbs import (
+    Attach,
+    DropClaim,
+    Plan,
+    PlanNext,
+    Resubmit,
+    Take,
+    Verdict,
+)
+from prefect_responses.statuses import AttemptState, Outcome, check_move
+
+if TYPE_CHECKING:
+    from prefect_responses.attempt import Attempt, Draft
+    from prefect_responses.ledger.picture import Picture
+
+
+def take(picture: Picture, verb: Take) -> Verdict:
+    """Take the ordinal that this call is entitled to; given again, find the same one."""
+    draft = verb.draft
+    earlier = picture.claim(verb.claim_id)
+    if earlier is not None:
+        siblings = picture.siblings(earlier["scope"], earlier["name"], earlier["ordinal"])
+        return Verdict(speaking_attempt(siblings), moved=False)
+    ordinal = draft.ordinal
+    if ordinal is None:
+        name = (draft.scope, draft.name)
+        claims = picture.claims_of(name, verb.execution)
+        ordinal = choose_ordinal(picture.delivered(name), claims, verb.chain)
+    picture.take(verb, ordinal)
+    return _first(picture, draft, ordinal, verb.at)
+
+
+def plan(picture: Picture, verb: Plan) -> Verdict:
+    """Plan the first attempt of an ordinal, unless it has one."""
+    return _first(picture, verb.draft, verb.draft.ordinal or 0, verb.at)
+
+
+def _first(picture: Picture, draft: Draft, ordinal: int, at: float) -> Verdict:
+    siblings = picture.siblings(draft.scope, draft.name, ordinal)
+    if siblings:
+        return Verdict(speaking_attempt(siblings), moved=False)
+    return Verdict(picture.plan(draft, ordinal, at), moved=True)
+
+
+def plan_next(picture: Picture, verb: PlanNext) -> Verdict:
+    """Plan the attempt that follows the one that speaks for its ordinal."""
+    attempt = picture.attempt(verb.attempt_id)
+    speaker = picture.speaker(attempt)
+    superseded = verb.superseding and attempt.state is AttemptState.SUBMITTED
+    if speaker.id != attempt.id or not (attempt.is_settled or superseded):
+        return Verdict(speaker, moved=False)
+    return Verdict(_following(picture, attempt, verb.draft, verb.at), moved=True)
+
+
+def resubmit(picture: Picture, verb: Resubmit) -> Verdict:
+    """Abandon an attempt in doubt and plan the next one."""
+    attempt = picture.attempt(verb.attempt_id)
+    speaker = picture.speaker(attempt)
+    if speaker.id != attempt.id or attempt.state is not AttemptState.IN_DOUBT:
+        return Verdict(speaker, moved=False)
+    abandon(picture, attempt, verb.at)
+    return Verdict(_following(picture, attempt, verb.draft, verb.at), moved=True)
+
+
+def abandon(picture: Picture, attempt: Attempt, at: float) -> Attempt:
+    """Give an attempt in doubt up."""
+    check_move(attempt.state, AttemptState.SETTLED)
+    return picture.change(
+        attempt, state=AttemptState.SETTLED, outcome=Outcome.ABANDONED, settled_at=at
+    )
+
+
+def _following(picture: Picture, attempt: Attempt, draft: Draft, at: float) -> Attempt:
+    same_call = replace(draft, scope=attempt.scope, name=attempt.name)
+    return picture.plan(same_call, attempt.ordinal, at)
+
+
+def attach(picture: Picture, verb: Attach) -> Verdict:
+    """Write down an attempt for a response that somebody else submitted, unless it is known."""
+    draft = verb.draft
+    known = picture.carriers(draft.endpoint.base_url, verb.response_id)
+    if known:
+        return Verdict(known[0], moved=False)
+    ordinal = draft.ordinal
+    if ordinal is None:
+        ordinal = max(picture.delivered((draft.scope, draft.name)), default=-1) + 1
+    attached = picture.plan(
+        draft,
+        ordinal,
+        verb.at,
+        state=AttemptState.SUBMITTED,
+        response_id=verb.response_id,
+        remote_status=verb.remote_status,
+        submitted_at=verb.at,
+    )
+    return Verdict(attached, moved=True)
+
+
+def drop_claim(picture: Picture, verb: DropClaim) -> Verdict:
+    """Give an ordinal back; given again, move nothing."""
+    claim = picture.claim(verb.claim_id)
+    if claim is None:
+        raise AttemptUnknown(f"The ledger has no claim {verb.claim_id}.")
+    siblings = picture.siblings(claim["scope"], claim["name"], claim["ordinal"])
+    moved = claim["dropped_at"] is None
+    if moved:
+        picture.drop(verb.claim_id, verb.at)
+    return Verdict(speaking_attempt(siblings), moved=moved)

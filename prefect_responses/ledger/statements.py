@@ -1,0 +1,323 @@
+"""Every statement that the ledger runs, one function each. All of them run on every dialect."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    and_,
+    bindparam,
+    case,
+    column,
+    func,
+    insert,
+    or_,
+    select,
+    table,
+    text,
+    tuple_,
+    update,
+)
+
+from prefect_responses.ledger.tables import (
+    ABANDONED,
+    MAYBE_SENT,
+    READER,
+    SURPLUS,
+    UNSETTLED,
+    VERSION_TABLE,
+    attempts,
+    bodies,
+    claims,
+    ledger,
+    owners,
+)
+from prefect_responses.statuses import AttemptState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy import (
+        BindParameter,
+        ColumnElement,
+        FromClause,
+        Insert,
+        Select,
+        TextClause,
+        Update,
+    )
+
+    from prefect_responses.ledger.dialects import Dialect
+
+# --- what a group of verbs reads ------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def siblings_of() -> Select[Any]:
+    """Read all attempts of the ordinals that these attempts (*ids*) belong to."""
+    named = attempts.alias("named")
+    return (
+        select(attempts)
+        .join_from(named, attempts, _same_ordinal(named))
+        .where(named.c.id.in_(_many("ids")))
+    )
+
+
+@lru_cache(maxsize=1)
+def attempts_named() -> Select[Any]:
+    """Read all attempts of these scopes and *names*."""
+    return select(attempts).where(tuple_(attempts.c.scope, attempts.c.name).in_(_many("names")))
+
+
+@lru_cache(maxsize=1)
+def carriers_of() -> Select[Any]:
+    """Read the attempts that carry these *responses*: base URLs and response IDs."""
+    carried = tuple_(attempts.c.base_url, attempts.c.response_id)
+    return select(attempts).where(carried.in_(_many("responses")))
+
+
+@lru_cache(maxsize=1)
+def claims_under() -> Select[Any]:
+    """Read the claims of these *ids*, and of these scopes, names and executions (*calls*)."""
+    under = tuple_(claims.c.scope, claims.c.name, claims.c.execution)
+    return select(claims).where(or_(under.in_(_many("calls")), claims.c.id.in_(_many("ids"))))
+
+
+@lru_cache(maxsize=1)
+def attempts_claimed() -> Select[Any]:
+    """Read all attempts of the ordinals that these claims (*ids*) took."""
+    return (
+        select(attempts)
+        .join_from(claims, attempts, _same_ordinal(claims))
+        .where(claims.c.id.in_(_many("ids")))
+    )
+
+
+def _same_ordinal(named: FromClause) -> ColumnElement[bool]:
+    return and_(*(attempts.c[column] == named.c[column] for column in ("scope", "name", "ordinal")))
+
+
+def _many(name: str) -> BindParameter[Any]:
+    return bindparam(name, expanding=True)
+
+
+@lru_cache(maxsize=8)
+def locking(statement: Select[Any]) -> Select[Any]:
+    """Lock the attempts that *statement* would read, in an order that cannot deadlock."""
+    ids = statement.with_only_columns(attempts.c.id, maintain_column_froms=True)
+    return ids.order_by(attempts.c.id).with_for_update(of=attempts)
+
+
+# --- what a group of verbs writes -----------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def add_attempts() -> Insert:
+    """Add attempts."""
+    return insert(attempts)
+
+
+@lru_cache(maxsize=1)
+def add_bodies() -> Insert:
+    """Add the bodies of new attempts."""
+    return insert(bodies)
+
+
+@lru_cache(maxsize=1)
+def add_claims() -> Insert:
+    """Add claims."""
+    return insert(claims)
+
+
+@lru_cache(maxsize=256)
+def change_attempts(columns: frozenset[str]) -> Update:
+    """Change these columns of attempts that the transaction has locked."""
+    changes: dict[str, Any] = {column: bindparam(column) for column in sorted(columns)}
+    return update(attempts).where(attempts.c.id == bindparam("attempt")).values(changes)
+
+
+@lru_cache(maxsize=1)
+def keep_responses() -> Update:
+    """Store the bodies of terminal responses."""
+    by_attempt = bodies.c.attempt_id == bindparam("attempt")
+    return update(bodies).where(by_attempt).values(response=bindparam("body"))
+
+
+@lru_cache(maxsize=1)
+def drop_claims() -> Update:
+    """Mark claims as dropped."""
+    return (
+        update(claims).where(claims.c.id == bindparam("claim")).values(dropped_at=bindparam("at"))
+    )
+
+
+# --- reads ----------------------------------------------------------------------------------------
+
+
+def attempt_by_id(attempt_id: str) -> Select[Any]:
+    """Read one attempt."""
+    return select(attempts).where(attempts.c.id == attempt_id)
+
+
+def attempts_of_ordinal(scope: str, name: str, ordinal: int) -> Select[Any]:
+    """Read all attempts of an ordinal, by number."""
+    call = (attempts.c.scope == scope, attempts.c.name == name, attempts.c.ordinal == ordinal)
+    return select(attempts).where(*call).order_by(attempts.c.number)
+
+
+def attempts_of_names(scope: str, names: Collection[str]) -> Select[Any]:
+    """Read all attempts at ordinal 0 of these names, by name and number."""
+    call = (attempts.c.scope == scope, attempts.c.name.in_(names), attempts.c.ordinal == 0)
+    return select(attempts).where(*call).order_by(attempts.c.name, attempts.c.number)
+
+
+def attempts_by_response(base_url: str, response_id: str) -> Select[Any]:
+    """Read the attempts that carry a response ID, the first planned first."""
+    carried = (attempts.c.base_url == base_url, attempts.c.response_id == response_id)
+    return select(attempts).where(*carried).order_by(attempts.c.planned_at, attempts.c.id)
+
+
+def attempts_in_order(
+    scope: str | None,
+    states: Collection[str] | None,
+    flow_run_id: str | None,
+    after: tuple[float, str] | None,
+    limit: int,
+) -> Select[Any]:
+    """Read a page of attempts in the order in which they were planned."""
+    page = select(attempts).order_by(attempts.c.planned_at, attempts.c.id).limit(limit)
+    if scope is not None:
+        page = page.where(attempts.c.scope == scope)
+    if flow_run_id is not None:
+        page = page.where(attempts.c.flow_run_id == flow_run_id)
+    if states is not None:
+        page = page.where(attempts.c.state.in_(states))
+        if AttemptState.SETTLED not in states:
+            # The words of the partial index, or it is not used.
+            page = page.where(text(UNSETTLED))
+    if after is not None:
+        page = page.where(tuple_(attempts.c.planned_at, attempts.c.id) > tuple_(*after))
+    return page
+
+
+def bodies_of(attempt_ids: Collection[str]) -> Select[Any]:
+    """Read the bodies of attempts."""
+    return select(bodies).where(bodies.c.attempt_id.in_(attempt_ids))
+
+
+# --- the ledger itself ----------------------------------------------------------------------------
+
+
+def ledger_row() -> Select[Any]:
+    """Read which ledger this is, and who can read it."""
+    return select(ledger.c.uuid, ledger.c.min_reader)
+
+
+def found_ledger(uuid: str, created_at: float) -> Insert:
+    """Write down which ledger this is, once."""
+    return insert(ledger).values(id=1, uuid=uuid, min_reader=READER, created_at=created_at)
+
+
+def revision() -> Select[Any]:
+    """Read which migration the tables are at."""
+    return select(column("version_num")).select_from(table(VERSION_TABLE))
+
+
+# --- owners ---------------------------------------------------------------------------------------
+
+
+def register_owner(dialect: Dialect, **facts: Any) -> Insert:
+    """Add an owner whose lease begins now."""
+    now = dialect.now()
+    return insert(owners).values(**facts, started_at=now, heartbeat_at=now)
+
+
+def renew_owner(dialect: Dialect, owner_id: str) -> Update:
+    """Renew a lease, unless it has ended: it may have been seen ended."""
+    fresh = owners.c.heartbeat_at > dialect.now() - owners.c.lease_seconds
+    return _serving(owner_id).where(fresh).values(heartbeat_at=dialect.now())
+
+
+def retire_owner(dialect: Dialect, owner_id: str) -> Update:
+    """End an owner for good."""
+    return _serving(owner_id).values(retired_at=dialect.now())
+
+
+def _serving(owner_id: str) -> Update:
+    return update(owners).where(owners.c.id == owner_id, owners.c.retired_at.is_(None))
+
+
+def owner_is_fresh(dialect: Dialect, owner_id: str) -> Select[Any]:
+    """Read whether an owner that has not retired has renewed its lease in time."""
+    fresh = owners.c.heartbeat_at > dialect.now() - owners.c.lease_seconds
+    return select(fresh).where(owners.c.id == owner_id, owners.c.retired_at.is_(None))
+
+
+# --- the audit ------------------------------------------------------------------------------------
+
+
+def _within(statement: Select[Any], scope: str | None) -> Select[Any]:
+    return statement if scope is None else statement.where(attempts.c.scope == scope)
+
+
+def _listed(scope: str | None, condition: str) -> Select[Any]:
+    listed = select(attempts).where(text(condition))
+    return _within(listed, scope).order_by(attempts.c.planned_at, attempts.c.id)
+
+
+def count_by_state(scope: str | None) -> Select[Any]:
+    """Count attempts by state and outcome."""
+    words = (attempts.c.state, attempts.c.outcome)
+    return _within(select(*words, func.count()).group_by(*words), scope)
+
+
+def count_posts_and_keys(scope: str | None) -> Select[Any]:
+    """Count the POSTs that were or may have been accepted, and what they should add up to."""
+    ids = _within(select(attempts.c.base_url, attempts.c.response_id), scope)
+    ids = ids.where(attempts.c.response_id.is_not(None)).distinct()
+    keys = _within(select(attempts.c.scope, attempts.c.name, attempts.c.ordinal), scope).distinct()
+    counts = (
+        _count(attempts.c.response_id.is_not(None)).label("posts_accepted"),
+        _count(attempts.c.response_id.is_(None), text(MAYBE_SENT)).label("posts_possible"),
+        select(func.count()).select_from(ids.subquery()).scalar_subquery().label("response_ids"),
+        select(func.count()).select_from(keys.subquery()).scalar_subquery().label("keys"),
+    )
+    return _within(select(*counts), scope)
+
+
+def _count(*conditions: ColumnElement[bool] | TextClause) -> ColumnElement[int]:
+    sent = and_(attempts.c.submitting_at.is_not(None), *conditions)
+    return func.coalesce(func.sum(case((sent, 1), else_=0)), 0)
+
+
+def unsettled_attempts(scope: str | None) -> Select[Any]:
+    """Read the attempts without an outcome."""
+    return _listed(scope, UNSETTLED)
+
+
+def surplus_attempts(scope: str | None) -> Select[Any]:
+    """Read the attempts that were accepted beside another one."""
+    return _listed(scope, SURPLUS)
+
+
+def abandoned_attempts(scope: str | None) -> Select[Any]:
+    """Read the attempts that were given up in doubt, and how many followed each."""
+    later = attempts.alias("later")
+    followers = (
+        select(func.count())
+        .select_from(later)
+        .where(_same_ordinal(later), later.c.number > attempts.c.number)
+        .correlate(attempts)
+        .scalar_subquery()
+    )
+    return _listed(scope, ABANDONED).add_columns(followers)
+
+
+def duplicated_ids(scope: str | None) -> Select[Any]:
+    """Read the response IDs that several attempts carry, and which ones."""
+    carried = (attempts.c.base_url, attempts.c.response_id)
+    several = _within(select(*carried), scope).where(attempts.c.response_id.is_not(None))
+    several = several.group_by(*carried).having(func.count() > 1)
+    carriers = _within(select(*carried, attempts.c.id), scope).where(tuple_(*carried).in_(several))
+    return carriers.order_by(*carried, attempts.c.planned_at, attempts.c.id)

@@ -1,0 +1,213 @@
+"""The tables of the ledger: one row an attempt, and what stands beside it.
+
+CHECK constraints and partial indexes are derived from the enums of `statuses`, so that a word that
+the code does not know cannot be stored. All times are seconds since the epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from prefect_responses.statuses import AttemptState, Outcome, ResponseStatus
+
+if TYPE_CHECKING:
+    from enum import StrEnum
+
+#: What this code can read. A migration that older code cannot live with raises the ledger's
+#: `min_reader`; an additive one leaves it.
+READER = 1
+
+#: The migrations, the first one first.
+REVISIONS = ("0001",)
+
+#: The table in which Alembic keeps the revision. Not its default name: a PostgreSQL database may be
+#: shared with other applications that Alembic migrates.
+VERSION_TABLE = "ledger_revision"
+
+metadata = MetaData(
+    naming_convention={
+        "ck": "%(table_name)s_%(constraint_name)s",
+        "uq": "%(table_name)s_%(constraint_name)s",
+        "pk": "%(table_name)s_key",
+        "fk": "%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    }
+)
+
+
+def _one_of(column: str, words: type[StrEnum]) -> str:
+    return f"{column} IN ({', '.join(repr(str(word)) for word in words)})"
+
+
+def _known(column: str, words: type[StrEnum]) -> CheckConstraint:
+    return CheckConstraint(_one_of(column, words), name=f"{column}_known")
+
+
+def _is(column: str, word: StrEnum) -> str:
+    return f"{column} = {str(word)!r}"
+
+
+def _implies(condition: str, consequence: str, name: str) -> CheckConstraint:
+    return CheckConstraint(f"NOT ({condition}) OR ({consequence})", name=name)
+
+
+def _time(name: str, **options: Any) -> Column[float]:
+    return Column(name, Double, **options)
+
+
+#: One row, written when the ledger is made.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="single"), primary_key=True),
+    # Two files that are taken for one would pay twice: a scope remembers this.
+    Column("uuid", Text, nullable=False),
+    Column("min_reader", Integer, nullable=False),
+    _time("created_at", nullable=False),
+)
+
+#: One row a process.
+owners = Table(
+    "owners",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    # What its code can read: while an old one lives, `min_reader` must not rise.
+    Column("reader", Integer, nullable=False),
+    Column("lease_seconds", Double, nullable=False),
+    # By the clock of the database.
+    _time("started_at", nullable=False),
+    _time("heartbeat_at", nullable=False),
+    _time("retired_at"),
+)
+
+#: One row an attempt: a durable call of create.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("scope", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("base_url", Text, nullable=False),
+    Column("organization", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    # A reference (block name or environment), never the key.
+    Column("credentials", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    _time("planned_at", nullable=False),
+    Column("outcome", Text),
+    Column("response_id", Text),
+    Column("remote_status", Text),
+    Column("client_request_id", Text),
+    Column("server_request_id", Text),
+    # Who may be sending it; kept afterwards for the audit.
+    Column("owner_id", Text),
+    Column("fence", Integer, nullable=False),
+    # JSON: the run counts of the enclosing flow runs.
+    Column("run", Text, nullable=False),
+    Column("flow_run_id", Text),
+    Column("task_run_id", Text),
+    Column("resubmissions", Integer, nullable=False),
+    _time("not_before"),
+    _time("deadline_at"),
+    _time("expires_at"),
+    _time("submitting_at"),
+    _time("submitted_at"),
+    _time("settled_at"),
+    _time("delivered_at"),
+    Column("rejected", Text),
+    Column("polls", Integer, nullable=False),
+    # JSON objects.
+    Column("usage", Text),
+    Column("error", Text),
+    UniqueConstraint("scope", "name", "ordinal", "number", name="call"),
+    _known("state", AttemptState),
+    _known("outcome", Outcome),
+    _known("remote_status", ResponseStatus),
+    CheckConstraint("ordinal >= 0 AND number >= 1", name="counted"),
+    CheckConstraint(
+        f"({_is('state', AttemptState.SETTLED)}) = (outcome IS NOT NULL)", name="settled"
+    ),
+    _implies(
+        _is("state", AttemptState.SUBMITTING),
+        "owner_id IS NOT NULL AND submitting_at IS NOT NULL",
+        "submitting",
+    ),
+    _implies(_is("state", AttemptState.SUBMITTED), "response_id IS NOT NULL", "submitted"),
+    _implies(_is("outcome", Outcome.COMPLETED), "response_id IS NOT NULL", "completed"),
+)
+
+_UNSETTLED = f"state <> {str(AttemptState.SETTLED)!r}"
+
+#: Conditions on `attempts` in words that the partial indexes know.
+UNSETTLED = f"attempts.{_UNSETTLED}"
+SURPLUS = f"attempts.{_is('outcome', Outcome.SURPLUS)}"
+ABANDONED = f"attempts.{_is('outcome', Outcome.ABANDONED)}"
+MAYBE_SENT = (
+    f"(attempts.{_is('state', AttemptState.SUBMITTING)}"
+    f" OR attempts.{_is('state', AttemptState.IN_DOUBT)} OR {ABANDONED})"
+)
+
+# Not unique: a proxy may repeat IDs, and one constraint error must not roll back a group of
+# accepted IDs. The audit reports duplicates.
+Index("attempts_response", attempts.c.base_url, attempts.c.response_id)
+Index("attempts_in_order", attempts.c.planned_at, attempts.c.id)
+Index("attempts_of_scope", attempts.c.scope, attempts.c.planned_at, attempts.c.id)
+Index(
+    "attempts_of_flow_run",
+    attempts.c.flow_run_id,
+    sqlite_where=text("flow_run_id IS NOT NULL"),
+    postgresql_where=text("flow_run_id IS NOT NULL"),
+)
+Index(
+    "attempts_unsettled",
+    attempts.c.state,
+    attempts.c.planned_at,
+    attempts.c.id,
+    sqlite_where=text(_UNSETTLED),
+    postgresql_where=text(_UNSETTLED),
+)
+
+#: What was sent and what came back, apart from the attempt so that it can be pruned.
+bodies = Table(
+    "bodies",
+    metadata,
+    Column("attempt_id", Text, ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True),
+    Column("request", LargeBinary),
+    Column("response", LargeBinary),
+)
+
+#: Which call of which execution took which ordinal.
+claims = Table(
+    "claims",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("scope", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("execution", Text, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    # JSON: the enclosing runs and their counts, outermost first.
+    Column("chain", Text, nullable=False),
+    _time("claimed_at", nullable=False),
+    _time("dropped_at"),
+)
+
+Index("claims_of_execution", claims.c.scope, claims.c.name, claims.c.execution)

@@ -1,0 +1,207 @@
+"""Enrich: ask a model about every row of a table, and pay for each row once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.utilities.asyncutils import run_coro_as_sync
+
+from prefect_responses.blocks.responses_credentials import connection_of
+from prefect_responses.decisions.policies import InDoubtMode
+from prefect_responses.engine.runtime import current_runtime
+from prefect_responses.enrichment.job import EnrichJob, collect, run_shard
+from prefect_responses.enrichment.output_types import OutputType
+from prefect_responses.enrichment.prompts import Prompt
+from prefect_responses.enrichment.reports import EnrichReport, ShardCounts
+from prefect_responses.enrichment.sinks import CsvSink
+from prefect_responses.enrichment.sources import CsvSource
+from prefect_responses.errors import RequestInvalid
+from prefect_responses.host.origins import read_host
+from prefect_responses.host.progress import RowProgress
+from prefect_responses.host.report_artifacts import publish_report
+from prefect_responses.identity import TASK_SHARD
+from prefect_responses.tasks.asking import open_engine
+from prefect_responses.tasks.retrying import worth_retrying
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pydantic import BaseModel
+
+    from prefect_responses.blocks.response_ledger import ResponseLedger
+    from prefect_responses.blocks.responses_credentials import ResponsesCredentials
+    from prefect_responses.engine.connections import Connection
+    from prefect_responses.engine.durable_responses import DurableResponses
+    from prefect_responses.enrichment.rows import Row
+    from prefect_responses.enrichment.sinks import Sink
+    from prefect_responses.enrichment.sources import Source
+    from prefect_responses.host.origins import Host
+
+#: Rows that one Prefect task run drives.
+SHARD_ROWS = 1000
+#: Shards under way at once, so that the slowest row of one does not hold up the next.
+LANES = 2
+
+
+async def aenrich(  # noqa: PLR0913 - each is a named choice of the user
+    *,
+    job: str,
+    rows: Source | str | Path,
+    key: str | tuple[str, ...],
+    prompt: Prompt | str,
+    output_type: type[BaseModel] | Mapping[str, Any],
+    model: str,
+    sink: Sink | str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    max_in_flight: int = 200,
+    in_doubt: InDoubtMode | str = InDoubtMode.AUTO,
+    accept_new_ledger: bool = False,
+    credentials: ResponsesCredentials | None = None,
+    ledger: ResponseLedger | None = None,
+) -> EnrichReport:
+    """Ask *model* about every row; return what became of them. See `enrich`."""
+    started = time.monotonic()
+    what = EnrichJob(
+        name=job,
+        source=CsvSource(rows) if isinstance(rows, str | Path) else rows,
+        key=key,
+        prompt=Prompt(prompt) if isinstance(prompt, str) else prompt,
+        output_type=OutputType(output_type),
+        model=model,
+        options=options or {},
+        in_doubt=InDoubtMode(in_doubt),
+    )
+    if max_in_flight < 1:
+        raise RequestInvalid(f"max_in_flight is {max_in_flight}; it takes at least 1.")
+    total = await asyncio.to_thread(what.check)
+    connection = connection_of(credentials)
+    runtime = current_runtime()
+    host, responses = await runtime.arun(_open(what, connection, ledger, accept_new_ledger))
+    out = CsvSink(sink) if isinstance(sink, str | Path) else sink
+    with RowProgress(what.name, total) as progress:
+        work = _Work(what, responses, connection, host, progress)
+        shard_counts = await _drive(work, total, max_in_flight)
+    table_counts, dead = await runtime.arun(collect(what, responses.ledger, out))
+    report = EnrichReport.of_counts(
+        _together(shard_counts, table_counts),
+        job=what.name,
+        rows=total,
+        seconds=time.monotonic() - started,
+        output=str(sink) if isinstance(sink, str | Path) else None,
+        examples=dead,
+    )
+    await publish_report(report)
+    return report
+
+
+def enrich(**choices: Any) -> EnrichReport:
+    """Ask a model about every row of a table, and pay for each row once.
+
+    A row that is finished is not asked again, by a retry or by a later run of the same job; a row
+    that was in flight when a process died is found again. A changed row is submitted again.
+
+    Args:
+        choices: by name:
+            job: the job's name, by which later runs find its rows;
+            rows: a CSV file or a `Source`;
+            key: the column, or columns, that tell rows apart;
+            prompt: what is asked, with `{column}` placeholders;
+            output_type: a pydantic model or a JSON schema;
+            model: the model that answers;
+            sink: a CSV file or a `Sink` for the results;
+            options: further request fields, named as the API names them;
+            max_in_flight: responses under way at once (200);
+            in_doubt: `auto`, `resubmit` or `fail`;
+            accept_new_ledger, credentials, ledger: as in `create_response`.
+
+    Returns:
+        Counts, names of what is in doubt, and where the results lie.
+
+    Raises:
+        TableInvalid, RequestInvalid: something is wrong with what was asked; nothing was sent.
+        Parked: the account cannot submit now; finished rows are kept, run again later.
+    """
+    return run_coro_as_sync(aenrich(**choices))
+
+
+class _Work:
+    """What every shard of one run shares. A plain class: Prefect looks into dataclasses."""
+
+    def __init__(
+        self,
+        job: EnrichJob,
+        responses: DurableResponses,
+        connection: Connection,
+        host: Host,
+        progress: RowProgress,
+    ) -> None:
+        self.job = job
+        self.responses = responses
+        self.connection = connection
+        self.host = host
+        self.progress = progress
+
+
+class _Rows:
+    """The rows of one shard, closed to Prefect's search for futures in parameters."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+
+
+async def _open(
+    job: EnrichJob, connection: Connection, ledger: ResponseLedger | None, accept_new: bool
+) -> tuple[Host, DurableResponses]:
+    host = await read_host(scope=None, key=None, job=job.name)
+    responses = await open_engine(
+        connection, ledger, host, accept_new=accept_new, transport="aiohttp"
+    )
+    return host, responses
+
+
+async def _drive(work: _Work, total: int, max_in_flight: int) -> ShardCounts:
+    lanes = LANES if total > SHARD_ROWS else 1
+    shards, counts = _shards(work.job), ShardCounts()
+
+    async def lane() -> None:
+        nonlocal counts
+        while rows := await asyncio.to_thread(next, shards, None):
+            counts += await enrich_shard(work, rows, -(-max_in_flight // lanes))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(lanes):
+            group.create_task(lane())
+    return counts
+
+
+def _shards(job: EnrichJob) -> Iterator[_Rows]:
+    rows = job.rows()
+    while shard := list(islice(rows, SHARD_ROWS)):
+        yield _Rows(shard)
+
+
+@task(name=TASK_SHARD, cache_policy=NO_CACHE, retry_condition_fn=worth_retrying)
+async def enrich_shard(work: _Work, rows: _Rows, max_in_flight: int) -> ShardCounts:
+    """Drive the rows of one shard to their ends, and return counts."""
+    shard = run_shard(
+        work.job,
+        rows.rows,
+        work.responses,
+        work.connection,
+        work.host.origin,
+        max_in_flight=max_in_flight,
+        ended=work.progress.row_ended,
+    )
+    return await current_runtime().arun(shard)
+
+
+def _together(shards: ShardCounts, table: ShardCounts) -> ShardCounts:
+    """Take what this run did from its shards, and how the rows stand from the table."""
+    did = {"reused": shards.reused, "adopted": shards.adopted, "submitted": shards.submitted}
+    return table.model_copy(update=did)

@@ -1,0 +1,80 @@
+"""Every crash point, killed and terminated: run again, and count what was paid for."""
+
+from __future__ import annotations
+
+import signal
+from itertools import batched
+
+import pytest
+
+from prefect_responses.engine.crash_points import CrashPoint
+
+#: Processes at once: more would only wait for each other.
+ABREAST = 4
+
+
+def text_of(point: CrashPoint) -> str:
+    return f"What is paid for at {point}?"
+
+
+def run_all(lab, points, crash="", **parameters):
+    """Plan, or take, a run for each point; start them side by side; return the exit codes."""
+    codes = {}
+    for some in batched(points, ABREAST):
+        started = {
+            point: lab.start(points[point], "one_response", crash=crash and f"{point}:{crash}")
+            for point in some
+        }
+        codes |= {point: process.wait(60.0) for point, process in started.items()}
+    return codes
+
+
+def plan_all(lab, points=tuple(CrashPoint), **parameters):
+    return {point: lab.plan("one_response", text=text_of(point), **parameters) for point in points}
+
+
+@pytest.mark.parametrize("action", ["kill", "term"])
+def test_run_again_after_any_crash(lab, action):
+    runs = plan_all(lab)
+
+    crashed = run_all(lab, runs, action)
+    if action == "kill":
+        assert set(crashed.values()) == {-signal.SIGKILL}
+    again = run_all(lab, runs)
+
+    assert {point: code for point, code in again.items() if code != 0} == {}
+    assert {lab.state(run) for run in runs.values()} == {"Completed"}
+    paid = {point: lab.posts(text_of(point)) for point in runs}
+    named = {point: lab.attempts(text_of(point)) for point in runs}
+    expected_paid = dict.fromkeys(CrashPoint, 1)
+    expected_named = {point: ["completed"] for point in CrashPoint}
+    if action == "kill":
+        # In doubt under `resubmit`: both attempts are in the ledger, the first as given up.
+        for point in (CrashPoint.AFTER_INTENT, CrashPoint.AFTER_POST):
+            expected_named[point] = ["abandoned", "completed"]
+        expected_paid[CrashPoint.AFTER_POST] = 2
+    assert paid == expected_paid
+    assert named == expected_named
+    assert lab.cancels() == 0
+
+
+def test_in_doubt_is_left_to_a_person_where_the_policy_says_so(lab):
+    runs = plan_all(lab, in_doubt="fail")
+
+    run_all(lab, runs, "kill")
+    posted = {point: lab.posts(text_of(point)) for point in runs}
+    run_all(lab, runs)
+    doubted = [CrashPoint.AFTER_INTENT, CrashPoint.AFTER_POST]
+    for point in doubted:
+        lab.retry(runs[point], "one_response")
+
+    assert {point for point, run in runs.items() if lab.state(run) == "Failed"} == set(doubted)
+    for point in doubted:
+        assert "SubmissionInDoubt" in lab.message(runs[point])
+        assert lab.attempts(text_of(point), "state") == ["in_doubt"]
+    after = {point: lab.posts(text_of(point)) for point in runs}
+    assert after == dict.fromkeys(CrashPoint, 1) | {CrashPoint.AFTER_INTENT: 0}
+    assert {point: after[point] for point in doubted} == {
+        point: posted[point] for point in doubted
+    }
+    assert lab.cancels() == 0

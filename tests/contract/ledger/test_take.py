@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import pytest
+
+from prefect_responses.attempt import Link
+from prefect_responses.errors import AttemptUnknown
+from prefect_responses.ledger import Deliver, DropClaim, PlanNext, Reject, Take
+from prefect_responses.statuses import AttemptState
+
+FIRST = (Link("flow", 1), Link("task-a", 1))
+SECOND = (Link("flow", 1), Link("task-b", 1))
+
+
+async def test_a_new_call_gets_a_planned_attempt_that_says_all_that_the_draft_said(ledger, draft):
+    request = draft(
+        run=(1, 2),
+        flow_run_id="flow-run",
+        task_run_id="task-run",
+        deadline_at=99.5,
+        not_before=9.5,
+        resubmissions=1,
+    )
+
+    verdict = await ledger.do(Take(request, "execution", FIRST, "claim-1", at=1.5))
+
+    attempt = verdict.attempt
+    assert verdict.moved
+    assert (attempt.scope, attempt.name, attempt.ordinal, attempt.number) == ("s", "n", 0, 1)
+    assert (attempt.state, attempt.outcome, attempt.planned_at) == (AttemptState.PLANNED, None, 1.5)
+    for fact in (
+        "digest",
+        "endpoint",
+        "credentials",
+        "run",
+        "flow_run_id",
+        "task_run_id",
+        "deadline_at",
+        "not_before",
+        "resubmissions",
+    ):
+        assert getattr(attempt, fact) == getattr(request, fact)
+    assert await ledger.attempt(attempt.id) == attempt
+    bodies = await ledger.bodies([attempt.id])
+    assert (bodies[attempt.id].request, bodies[attempt.id].response) == (request.request, None)
+
+
+async def test_identical_calls_of_one_execution_are_told_apart(ledger, draft):
+    first, second = await ledger.do_all(
+        [
+            Take(draft(), "execution", FIRST, "claim-1", at=1.0),
+            Take(draft(), "execution", SECOND, "claim-2", at=1.0),
+        ]
+    )
+
+    assert (first.attempt.ordinal, second.attempt.ordinal) == (0, 1)
+
+
+async def test_another_execution_converges_on_the_same_ordinals(ledger, other, draft):
+    ours = [
+        (await ledger.do(Take(draft(), "before", FIRST, f"claim-{i}", at=1.0))).attempt
+        for i in range(3)
+    ]
+
+    theirs = [await other.do(Take(draft(), "after", FIRST, f"again-{i}", at=2.0)) for i in range(3)]
+
+    assert [verdict.attempt for verdict in theirs] == ours
+    assert [verdict.moved for verdict in theirs] == [False] * 3
+
+
+async def test_undelivered_comes_before_delivered(ledger, draft):
+    for i in range(3):
+        await ledger.do(Take(draft(), "before", FIRST, f"claim-{i}", at=1.0))
+    zeroth = await ledger.latest("s", "n", 0)
+    await ledger.do(Deliver(zeroth.id, at=2.0))
+
+    taken = [await ledger.do(Take(draft(), "after", FIRST, f"again-{i}", at=3.0)) for i in range(4)]
+
+    assert [verdict.attempt.ordinal for verdict in taken] == [1, 2, 0, 3]
+
+
+async def test_a_dropped_claim_gives_its_ordinal_back_once(ledger, draft):
+    taken = await ledger.do(Take(draft(), "execution", FIRST, "claim-1", at=1.0))
+
+    dropped = await ledger.do(DropClaim("claim-1", at=2.0))
+    again = await ledger.do(DropClaim("claim-1", at=3.0))
+    retaken = await ledger.do(Take(draft(), "execution", FIRST, "claim-2", at=4.0))
+
+    assert (dropped.moved, again.moved) == (True, False)
+    assert dropped.attempt == again.attempt == retaken.attempt == taken.attempt
+
+
+async def test_a_claim_and_its_drop_in_one_group(ledger, draft):
+    verdicts = await ledger.do_all(
+        [
+            Take(draft(), "execution", FIRST, "claim-1", at=1.0),
+            DropClaim("claim-1", at=2.0),
+            Take(draft(), "execution", FIRST, "claim-2", at=3.0),
+        ]
+    )
+
+    assert [verdict.attempt.ordinal for verdict in verdicts] == [0, 0, 0]
+
+
+async def test_a_claim_nobody_made_cannot_be_dropped(ledger):
+    with pytest.raises(AttemptUnknown, match="claim nobody's"):
+        await ledger.do(DropClaim("nobody's", at=1.0))
+
+
+async def test_a_later_attempt_of_an_enclosing_run_frees_the_ordinals_of_the_earlier(ledger, draft):
+    await ledger.do(Take(draft(), "execution", FIRST, "claim-1", at=1.0))
+    await ledger.do(Take(draft(), "execution", SECOND, "claim-2", at=1.0))
+    retried = (Link("flow", 1), Link("task-a", 2))
+
+    again = await ledger.do(Take(draft(), "execution", retried, "claim-3", at=2.0))
+
+    assert (again.attempt.ordinal, again.moved) == (0, False)
+
+
+async def test_a_take_that_is_given_again_finds_what_it_took(ledger, draft):
+    take = Take(draft(), "execution", FIRST, "claim-1", at=1.0)
+    taken = await ledger.do(take)
+
+    again = await ledger.do(take)
+
+    assert (again.attempt, again.moved) == (taken.attempt, False)
+
+
+async def test_a_fixed_ordinal_is_taken_whoever_holds_it(ledger, draft):
+    taken = [
+        await ledger.do(Take(draft(ordinal=7), "execution", FIRST, f"claim-{i}", at=1.0))
+        for i in range(2)
+    ]
+
+    assert [verdict.moved for verdict in taken] == [True, False]
+    assert {verdict.attempt.ordinal for verdict in taken} == {7}
+    assert taken[0].attempt == taken[1].attempt
+
+
+async def test_what_is_taken_is_the_attempt_that_speaks(ledger, stage, draft):
+    settled = await stage.settled()
+    await ledger.do(Reject(settled.id, "not good", at=6.0))
+    second = (await ledger.do(PlanNext(settled.id, draft(), at=7.0))).attempt
+
+    taken = await ledger.do(Take(draft(), "execution", FIRST, "claim-1", at=8.0))
+
+    assert (taken.attempt, taken.moved) == (second, False)
+
+
+async def test_scopes_and_names_do_not_meet(ledger, draft):
+    taken = await ledger.do_all(
+        [
+            Take(draft("n"), "execution", FIRST, "claim-1", at=1.0),
+            Take(draft("m"), "execution", FIRST, "claim-2", at=1.0),
+            Take(draft("n", scope="t"), "execution", FIRST, "claim-3", at=1.0),
+        ]
+    )
+
+    assert [verdict.attempt.ordinal for verdict in taken] == [0, 0, 0]
+    assert len({verdict.attempt.id for verdict in taken}) == 3

@@ -1,0 +1,100 @@
+"""What the client says to others: no log line of a request of ours, and never the key."""
+
+from __future__ import annotations
+
+import logging
+
+import httpx
+import pytest
+
+from prefect_responses.client import quiet
+from prefect_responses.decisions.answers import read_create_answer
+from prefect_responses.errors import EndpointInvalid, RequestInvalid
+
+BODY = b'{"id":"resp_1","object":"response","status":"queued"}'
+
+
+async def test_nothing_is_logged_between_the_post_and_its_return(server, api, caplog):
+    server.answers(200, BODY)
+    with caplog.at_level(logging.DEBUG):
+        await api.create({"model": "m"}, client_request_id="try-1")
+        await api.retrieve("resp_1")
+    assert [record for record in caplog.records if record.name in quiet.LOGGERS] == []
+    assert [record.getMessage() for record in caplog.records if "HTTP" in record.message] == []
+
+
+async def test_the_log_of_other_users_of_httpx_stays(server, api, caplog):
+    server.answers(200, BODY)
+    await api.retrieve("resp_1")
+    with caplog.at_level(logging.INFO, "httpx"):
+        async with httpx.AsyncClient() as other:
+            await other.get(f"{server.url}/other")
+    assert [record.name for record in caplog.records] == ["httpx"]
+
+
+def test_installing_twice_filters_once():
+    quiet.install()
+    before = list(logging.getLogger("httpx").filters)
+    quiet.install()
+    assert logging.getLogger("httpx").filters == before
+
+
+async def test_the_key_is_in_no_repr(api, key):
+    assert key not in repr(api)
+    assert repr(api).startswith("HttpResponsesApi('http://127.0.0.1:")
+    assert key not in repr(api._redactor)
+
+
+async def test_an_answer_that_repeats_the_key_is_redacted(server, api, key):
+    server.answers(401, b'{"error":{"message":"Bad key %s."}}' % key.encode())
+    answer = await api.create({}, client_request_id="try-1")
+    assert key.encode() not in answer.body
+    verdict = read_create_answer(answer)
+    assert "Bad key [redacted]." in str(verdict.error)
+    assert key not in repr(verdict)
+
+
+async def test_a_secret_header_is_redacted_too(server, connect):
+    server.answers(401, b"Bad key azure-0123456789")
+    api = connect(server.url, default_headers={"api-key": "azure-0123456789", "x-team": "Bad keys"})
+    answer = await api.create({}, client_request_id="try-1")
+    assert answer.body == b"Bad key [redacted]"
+
+
+async def test_a_dummy_key_garbles_no_answer(server, connect):
+    server.answers(200, b'{"id":"resp_1","status":"queued","note":"EMPTY"}')
+    answer = await connect(server.url, api_key="EMPTY").create({}, client_request_id="try-1")
+    assert b'"EMPTY"' in answer.body
+
+
+async def test_a_key_with_a_line_break_at_its_end_is_repaired(server, connect, key):
+    server.answers(200, BODY)
+    await connect(server.url, api_key=f"{key}\n").retrieve("resp_1")
+    assert server.requests[0].headers["authorization"] == f"Bearer {key}"
+
+
+@pytest.mark.parametrize("bad", ["sk-one\nsk-two-secret", "sk-sécret-secret"])
+def test_a_key_that_cannot_be_sent_is_refused_unquoted(connect, bad):
+    with pytest.raises(RequestInvalid, match="authorization") as caught:
+        connect("https://api.example/v1", api_key=bad)
+    assert bad[:5] not in str(caught.value)
+
+
+def test_the_base_url_is_checked_again(connect):
+    with pytest.raises(EndpointInvalid):
+        connect("http://api.example/v1")
+    assert connect("http://api.example/v1", allow_insecure=True)
+
+
+@pytest.mark.parametrize("scheme", ["HTTP_PROXY", "ALL_PROXY"])
+async def test_a_proxy_never_sees_what_goes_to_this_machine(server, connect, monkeypatch, scheme):
+    monkeypatch.setenv(scheme, "http://127.0.0.1:9")
+    server.answers(200, BODY)
+    assert (await connect(server.url).retrieve("resp_1")).status == 200
+
+
+async def test_closing_again_does_nothing(server, api):
+    server.answers(200, BODY)
+    await api.retrieve("resp_1")
+    await api.aclose()
+    await api.aclose()
