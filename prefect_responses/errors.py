@@ -177,7 +177,8 @@ class ApiError(ResponsesError):
 
     def as_record(self) -> dict[str, Any]:
         """Return what the ledger keeps of this error: facts, no secrets, JSON types."""
-        facts = {name: value for name, value in vars(self).items() if value is not None}
+        held = vars(self)
+        facts = {name: held[name] for name in _API_FACTS if held.get(name) is not None}
         return {"error": type_name(self), "message": str(self), **facts}
 
     @classmethod
@@ -187,8 +188,15 @@ class ApiError(ResponsesError):
         return cls(record.get("message"), **facts)
 
 
-_API_FACTS = frozenset(
-    {"status", "type", "code", "param", "server_request_id", "client_request_id", "retry_after"}
+#: In a fixed order, so that equal errors have equal records.
+_API_FACTS = (
+    "status",
+    "type",
+    "code",
+    "param",
+    "server_request_id",
+    "client_request_id",
+    "retry_after",
 )
 
 

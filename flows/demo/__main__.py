@@ -216,7 +216,14 @@ def _prove(story: Story, killed: AtTheKill) -> Proof:
     journal = None if story.origin is None else _control(story, "/journal")["entries"]
     attempts: Sequence[Attempt] = asyncio.run(_attempts(story))
     adopted = _reported(story).adopted
-    return prove(story.rows, story.output, attempts, killed, adopted, journal)
+    return prove(
+        rows=story.rows,
+        results=story.output,
+        attempts=attempts,
+        killed=killed,
+        adopted=adopted,
+        journal=journal,
+    )
 
 
 def _reported(story: Story) -> EnrichReport:

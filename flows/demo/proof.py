@@ -59,7 +59,8 @@ class Proof:
         self.checks.append((what, expected, seen, expected == seen if holds is None else holds))
 
 
-def prove(
+def prove(  # noqa: PLR0913 - the witnesses, all named
+    *,
     rows: int,
     results: Path,
     attempts: Sequence[Attempt],

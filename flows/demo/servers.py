@@ -107,9 +107,9 @@ def wait_until(
     end_at = time.monotonic() + timeout
     while not happened():
         if child.poll() is not None:
-            raise RuntimeError(f"{child.args} ended with {child.returncode}; see its log.")
+            raise RuntimeError(f"{child.args!r} ended with {child.returncode}; see its log.")
         if time.monotonic() > end_at:
-            raise RuntimeError(f"{child.args} did not get there in {timeout:.0f} seconds.")
+            raise RuntimeError(f"{child.args!r} did not get there in {timeout:.0f} seconds.")
         time.sleep(every)
 
 

@@ -1,4 +1,4 @@
-"""A table that every Python has: the public modules of the standard library and their docstrings."""
+"""A table that every Python has: the standard library's public modules and their docstrings."""
 
 from __future__ import annotations
 

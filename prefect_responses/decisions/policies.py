@@ -1,4 +1,4 @@
-"""Policies: values that say how long, how often and what then. They decide nothing by themselves."""
+"""Policies: values that say how long, how often and what then. By themselves they do nothing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ class Backoff:
 
     def wait(self, tries: int) -> float:
         """Return the seconds to wait after *tries* tries, at least one."""
-        return float(min(self.most, self.first * self.factor ** max(0, tries - 1)))
+        try:
+            grown = self.first * self.factor ** max(0, tries - 1)
+        except OverflowError:  # a thousand refusals in a row are a busy night, not a bug
+            return float(self.most)
+        return float(min(self.most, grown))
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,7 @@ class DurableResponses:
 
     @asynccontextmanager
     async def _claimed(self, call: Call) -> AsyncIterator[Attempt]:
-        """Hold a claim on the call's ordinal; give it up when the body leaves without an outcome."""
+        """Hold a claim on the call's ordinal; give it up if the body leaves without an outcome."""
         claim_id = new_claim_id()
         origin = call.origin
         take = Take(call.draft, origin.execution, origin.chain, claim_id, self._clock.now())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt
 
 
-def failure_of(attempt: Attempt) -> ResponsesError | None:
+def failure_of(attempt: Attempt) -> ResponsesError | None:  # noqa: PLR0911 - one an outcome
     """Return the error that stands for how *attempt* ended, or None if it holds an answer."""
     match attempt.outcome:
         case Outcome.COMPLETED | Outcome.INCOMPLETE:

@@ -11,13 +11,13 @@ import atexit
 import os
 import threading
 import time
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Hashable
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 

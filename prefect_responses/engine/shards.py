@@ -1,4 +1,4 @@
-"""Drive hundreds of rows in one loop: one HTTP pool, one ledger writer, counts instead of bodies."""
+"""Drive hundreds of rows in one loop: one HTTP pool, one ledger writer, and counts, no bodies."""
 
 from __future__ import annotations
 
@@ -70,6 +70,12 @@ async def drive_shard(
         raise shard.stopped
 
 
+def _stop(shard: _Shard, error: ResponsesError) -> None:
+    """Keep the first reason; the others follow from it."""
+    if shard.stopped is None:
+        shard.stopped = error
+
+
 async def _work(
     responses: DurableResponses, shard: _Shard, ended: Callable[[RowEnd], None]
 ) -> None:
@@ -79,5 +85,5 @@ async def _work(
         except SubmissionInDoubt as error:
             ended(RowEnd(call, error=error))
         except ResponsesError as error:
-            shard.stopped = shard.stopped or error
+            _stop(shard, error)
             ended(RowEnd(call, error=error))

@@ -6,7 +6,6 @@ that runs on every supported version.
 
 from __future__ import annotations
 
-from contextvars import Token
 from typing import TYPE_CHECKING, TypeVar
 
 from prefect.context import ContextModel
@@ -26,5 +25,5 @@ def enclosing(context: C | None) -> Iterator[C]:
     while context is not None:
         yield context
         token = context._token  # noqa: SLF001 - the one private attribute; see the module docstring
-        before = Token.MISSING if token is None else token.old_value
-        context = None if before is Token.MISSING else before
+        before = None if token is None else token.old_value
+        context = before if isinstance(before, type(context)) else None

@@ -26,7 +26,7 @@ async def publish_report(report: EnrichReport) -> None:
             await acreate_markdown_artifact(
                 report.as_markdown(), key=_key(report.job), description=f"Job {report.job}"
             )
-    except Exception:
+    except Exception:  # noqa: BLE001 - nothing that only shows something may fail a job
         _log.warning("The report of job %s could not be shown in the UI.", report.job)
 
 

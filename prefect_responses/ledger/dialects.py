@@ -18,6 +18,7 @@ from prefect_responses.errors import (
     LedgerInconsistent,
     LedgerLocked,
     LedgerUnavailable,
+    ResponsesError,
 )
 
 if TYPE_CHECKING:
@@ -188,10 +189,17 @@ def translated() -> Iterator[None]:
     """Turn the errors of drivers into those of the ledger."""
     try:
         yield
-    except _FOREIGN as exc:
-        if isinstance(exc, LedgerError):
+    except Exception as exc:
+        if not _is_foreign(exc):
             raise
         raise ledger_error(exc) from exc
+
+
+def _is_foreign(error: Exception) -> bool:
+    if isinstance(error, ResponsesError):
+        return False
+    # asyncpg's own errors come unwrapped while it connects.
+    return isinstance(error, _FOREIGN) or hasattr(error, "sqlstate")
 
 
 def ledger_error(error: BaseException) -> LedgerError:
@@ -211,7 +219,8 @@ def _meaning(error: BaseException, cause: BaseException) -> tuple[type[LedgerErr
     if state is not None:
         unreachable = (LedgerUnavailable, "The ledger's server does not serve")
         return _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2], unreachable)
-    if isinstance(error, SQLAlchemyError | OSError):
+    lost = getattr(error, "connection_invalidated", False)
+    if lost or isinstance(cause, SQLAlchemyError | OSError):
         return LedgerUnavailable, "The ledger cannot be reached"
     return LedgerInconsistent, "The ledger cannot store a value"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import task_run
 from prefect.utilities.asyncutils import run_coro_as_sync
 
 from prefect_responses.blocks.responses_credentials import connection_of
@@ -55,7 +56,7 @@ async def aenrich(  # noqa: PLR0913 - each is a named choice of the user
     rows: Source | str | Path,
     key: str | tuple[str, ...],
     prompt: Prompt | str,
-    output_type: type[BaseModel] | Mapping[str, Any],
+    output_type: type[BaseModel] | dict[str, Any],
     model: str,
     sink: Sink | str | Path | None = None,
     options: Mapping[str, Any] | None = None,
@@ -82,7 +83,9 @@ async def aenrich(  # noqa: PLR0913 - each is a named choice of the user
     total = await asyncio.to_thread(what.check)
     connection = connection_of(credentials)
     runtime = current_runtime()
-    host, responses = await runtime.arun(_open(what, connection, ledger, accept_new_ledger))
+    host, responses = await runtime.arun(
+        _open(what, connection, ledger, accept_new=accept_new_ledger)
+    )
     out = CsvSink(sink) if isinstance(sink, str | Path) else sink
     with RowProgress(what.name, total) as progress:
         work = _Work(what, responses, connection, host, progress)
@@ -151,12 +154,19 @@ class _Work:
 class _Rows:
     """The rows of one shard, closed to Prefect's search for futures in parameters."""
 
-    def __init__(self, rows: list[Row]) -> None:
+    def __init__(self, rows: list[Row], first: int) -> None:
         self.rows = rows
+        self.first = first
+
+
+def _name_of_shard() -> str:
+    given = task_run.parameters
+    work, rows = given["work"], given["rows"]
+    return f"{work.job.name}-rows-{rows.first}-to-{rows.first + len(rows.rows) - 1}"
 
 
 async def _open(
-    job: EnrichJob, connection: Connection, ledger: ResponseLedger | None, accept_new: bool
+    job: EnrichJob, connection: Connection, ledger: ResponseLedger | None, *, accept_new: bool
 ) -> tuple[Host, DurableResponses]:
     host = await read_host(scope=None, key=None, job=job.name)
     responses = await open_engine(
@@ -181,12 +191,18 @@ async def _drive(work: _Work, total: int, max_in_flight: int) -> ShardCounts:
 
 
 def _shards(job: EnrichJob) -> Iterator[_Rows]:
-    rows = job.rows()
+    rows, first = job.rows(), 1
     while shard := list(islice(rows, SHARD_ROWS)):
-        yield _Rows(shard)
+        yield _Rows(shard, first)
+        first += len(shard)
 
 
-@task(name=TASK_SHARD, cache_policy=NO_CACHE, retry_condition_fn=worth_retrying)
+@task(
+    name=TASK_SHARD,
+    task_run_name=_name_of_shard,
+    cache_policy=NO_CACHE,
+    retry_condition_fn=worth_retrying,
+)
 async def enrich_shard(work: _Work, rows: _Rows, max_in_flight: int) -> ShardCounts:
     """Drive the rows of one shard to their ends, and return counts."""
     shard = run_shard(

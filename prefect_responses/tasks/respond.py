@@ -13,7 +13,6 @@ from prefect_responses.identity import TASK_RESPOND
 from prefect_responses.tasks.asking import Ask, open_call
 from prefect_responses.tasks.create_response import ask_of
 from prefect_responses.tasks.response_result import ResponseResult
-from prefect_responses.tasks.response_run import block_name
 from prefect_responses.tasks.retrying import worth_retrying
 from prefect_responses.tasks.run_names import name_of_run
 
@@ -26,7 +25,7 @@ async def submit_and_wait(ask: Ask) -> ResponseResult:
     """Submit *ask* or find it, wait for its end, and return the answer."""
     responses, call = await open_call(ask)
     settled = await responses.respond(call)
-    return ResponseResult.of(settled, ledger_block=block_name(ask.ledger))
+    return ResponseResult.of(settled, ask.ledger)
 
 
 @task(

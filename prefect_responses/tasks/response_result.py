@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr
 
 from prefect_responses.blocks.response_ledger import ResponseLedger, address_of
 from prefect_responses.engine.calls import Settled
@@ -14,6 +14,9 @@ from prefect_responses.engine.outcomes import failure_of
 from prefect_responses.engine.runtime import current_runtime
 from prefect_responses.ledger import Reject
 from prefect_responses.wire.responses import read_response_object
+
+if TYPE_CHECKING:
+    from prefect.blocks.core import Block
 
 
 class ResponseResult(BaseModel):
@@ -36,9 +39,10 @@ class ResponseResult(BaseModel):
     usage: dict[str, Any] | None = None
     response: dict[str, Any] = Field(default_factory=dict, repr=False)
     ledger_block: str | None = None
+    _ledger: ResponseLedger | None = PrivateAttr(default=None)
 
     @classmethod
-    def of(cls, settled: Settled, *, ledger_block: str | None = None) -> ResponseResult:
+    def of(cls, settled: Settled, ledger: ResponseLedger | None) -> ResponseResult:
         """Build the result of a settled call.
 
         Raises:
@@ -51,15 +55,20 @@ class ResponseResult(BaseModel):
         document = orjson.loads(settled.body or b"{}")
         status = attempt.remote_status or ""
         text = read_response_object(document).output_text if document else ""
-        return cls(
+        result = cls(
             attempt_id=attempt.id,
             response_id=attempt.response_id or "",
             status=str(status),
             output_text=text,
             usage=attempt.usage,
             response=document,
-            ledger_block=ledger_block,
+            ledger_block=block_name(ledger),
         )
+        result._ledger = ledger
+        return result
+
+    def __getstate__(self) -> dict[Any, Any]:
+        return without_blocks(super().__getstate__())
 
     def reject(self, reason: str) -> None:
         """Mark this answer as not wanted, durably: the same call submits again next time.
@@ -74,15 +83,28 @@ class ResponseResult(BaseModel):
         await current_runtime().arun(self._reject(reason))
 
     async def _reject(self, reason: str) -> None:
-        block = await load_ledger(self.ledger_block)
+        block = self._ledger or await load_ledger(self.ledger_block)
         runtime = current_runtime()
         ledger = await open_ledger(runtime, address_of(block, deployed=False))
         await ledger.do(Reject(self.attempt_id, reason, runtime.now()))
+
+
+def block_name(block: Block | None) -> str | None:
+    """Return the name that *block* was saved under, or None."""
+    return None if block is None else block._block_document_name  # noqa: SLF001 - no public name
+
+
+def without_blocks(state: dict[Any, Any]) -> dict[Any, Any]:
+    """Return what is pickled of a model without the blocks that it holds: they have secrets.
+
+    The process that loads it finds them again by their names, or in its environment.
+    """
+    private = dict.fromkeys(state["__pydantic_private__"] or ())
+    return {**state, "__pydantic_private__": private}
 
 
 async def load_ledger(name: str | None) -> ResponseLedger | None:
     """Load the ledger block of that name, or None for the default ledger."""
     if name is None:
         return None
-    block = await ResponseLedger.aload(name)
-    return block if isinstance(block, ResponseLedger) else None
+    return await ResponseLedger.aload(name)

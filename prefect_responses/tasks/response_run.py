@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prefect.blocks.abstract import JobRun
 from pydantic import BaseModel, PrivateAttr
 
 from prefect_responses.attempt import Draft
+from prefect_responses.blocks.response_ledger import ResponseLedger
 from prefect_responses.blocks.responses_credentials import ResponsesCredentials, connection_of
 from prefect_responses.decisions.policies import CallPolicy, PollPolicy
 from prefect_responses.engine.runtime import current_runtime
 from prefect_responses.host.origins import read_host
 from prefect_responses.identity import named_scope, request_digest, request_name
 from prefect_responses.tasks.asking import open_engine
-from prefect_responses.tasks.response_result import ResponseResult, load_ledger
+from prefect_responses.tasks.response_result import (
+    ResponseResult,
+    block_name,
+    load_ledger,
+    without_blocks,
+)
 
 if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt
-    from prefect_responses.blocks.response_ledger import ResponseLedger
     from prefect_responses.engine.connections import Connection
     from prefect_responses.engine.durable_responses import DurableResponses
     from prefect_responses.host.origins import Host
@@ -63,6 +68,9 @@ class ResponseRun(BaseModel, JobRun[ResponseResult]):
         )
         run._credentials, run._ledger = credentials, ledger
         return run
+
+    def __getstate__(self) -> dict[Any, Any]:
+        return without_blocks(super().__getstate__())
 
     @classmethod
     def attach(
@@ -128,23 +136,18 @@ class ResponseRun(BaseModel, JobRun[ResponseResult]):
 
     async def settle(self, poll: PollPolicy | None = None) -> ResponseResult:
         """Do what `fetch_result` does, in the runtime's loop."""
-        responses = await self._engine()
+        ledger = self._ledger or await load_ledger(self.ledger_block)
+        responses = await self._engine(ledger)
         policy = CallPolicy(poll=poll or PollPolicy())
         settled = await responses.wait(self.attempt_id, policy)
-        return ResponseResult.of(settled, ledger_block=self.ledger_block)
+        return ResponseResult.of(settled, ledger)
 
-    async def _engine(self) -> DurableResponses:
+    async def _engine(self, ledger: ResponseLedger | None) -> DurableResponses:
         credentials = self._credentials
         if credentials is None and self.credentials_block is not None:
             credentials = await ResponsesCredentials.aload(self.credentials_block)
-        ledger = self._ledger or await load_ledger(self.ledger_block)
         host = await read_host(scope="", key="")
         return await open_engine(connection_of(credentials), ledger, host)
-
-
-def block_name(block: ResponsesCredentials | ResponseLedger | None) -> str | None:
-    """Return the name that *block* was saved under, or None."""
-    return None if block is None else block._block_document_name  # noqa: SLF001 - no public name
 
 
 def _attached(response_id: str, connection: Connection, host: Host) -> Draft:

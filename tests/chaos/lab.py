@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 FLOWS = Path(__file__).with_name("stories.py")
 PATIENCE = 60.0
+#: Processes at once: more would only wait for each other.
+ABREAST = 4
 
 
 @dataclass
@@ -97,6 +100,12 @@ class Lab:
     def finish(self, run_id: str, name: str, **how: Any) -> int:
         """Start the flow run and wait for the process; return its exit code."""
         return self.start(run_id, name, **how).wait(PATIENCE)
+
+    def finish_all(self, orders: dict[str, dict[str, Any]]) -> dict[str, int]:
+        """Run several flow runs, some side by side; return their exit codes."""
+        with ThreadPoolExecutor(ABREAST) as threads:
+            ends = {run: threads.submit(self.finish, run, **how) for run, how in orders.items()}
+            return {run: end.result() for run, end in ends.items()}
 
     def state(self, run_id: str) -> str:
         """Return the name of the flow run's state."""

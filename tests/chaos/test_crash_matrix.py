@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import signal
-from itertools import batched
 
 import pytest
 
 from prefect_responses.engine.crash_points import CrashPoint
-
-#: Processes at once: more would only wait for each other.
-ABREAST = 4
 
 
 def text_of(point: CrashPoint) -> str:
     return f"What is paid for at {point}?"
 
 
-def run_all(lab, points, crash="", **parameters):
-    """Plan, or take, a run for each point; start them side by side; return the exit codes."""
-    codes = {}
-    for some in batched(points, ABREAST):
-        started = {
-            point: lab.start(points[point], "one_response", crash=crash and f"{point}:{crash}")
-            for point in some
-        }
-        codes |= {point: process.wait(60.0) for point, process in started.items()}
-    return codes
+def run_all(lab, runs, action=""):
+    """Start a run for each point, some side by side; return the exit codes."""
+    orders = {
+        run: {"name": "one_response", "crash": action and f"{point}:{action}"}
+        for point, run in runs.items()
+    }
+    codes = lab.finish_all(orders)
+    return {point: codes[run] for point, run in runs.items()}
 
 
 def plan_all(lab, points=tuple(CrashPoint), **parameters):

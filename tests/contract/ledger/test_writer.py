@@ -85,7 +85,7 @@ async def test_a_cancelled_caller_does_not_take_its_verb_with_it(ledger, stage):
     ],
 )
 async def test_one_verb_that_cannot_be_stored_fails_alone(ledger, draft, value):
-    verbs = [Plan(draft("n"), at=1.0), Plan(draft(**value), at=1.0), Plan(draft("m"), at=1.0)]
+    verbs = [Plan(draft("n"), at=1.0), Plan(draft(**({"name": "bad"} | value)), at=1.0), Plan(draft("m"), at=1.0)]
     callers = [ledger._writer.ask(verb) for verb in verbs]
 
     answers = await asyncio.gather(*callers, return_exceptions=True)
@@ -126,7 +126,7 @@ async def test_closing_commits_what_is_queued(url, draft):
 
     await ledger.aclose()
 
-    assert all((await caller).moved for caller in callers)
+    assert all([(await caller).moved for caller in callers])
     with pytest.raises(LedgerUnavailable, match="was closed"):
         await ledger.do(Plan(draft(), at=2.0))
 

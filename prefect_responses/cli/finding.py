@@ -1,0 +1,109 @@
+"""Find and open the ledger that a command is about."""
+
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from cyclopts import Parameter
+
+from prefect_responses.blocks.response_ledger import ResponseLedger, address_of
+from prefect_responses.clock import SystemClock
+from prefect_responses.engine.connections import LedgerAddress
+from prefect_responses.errors import LedgerUnavailable, RequestInvalid
+from prefect_responses.identity import job_scope
+from prefect_responses.ledger import Ledger, LedgerNotDurableWarning
+from prefect_responses.ledger.reading import check_is_there, reading
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Where:
+    """Which ledger; without either the one of the settings, else the file in Prefect's home.
+
+    Args:
+        url: URL of the ledger, such as sqlite:////var/lib/prefect/responses.db.
+        ledger: Name of a Response Ledger block that says where it is.
+    """
+
+    url: str | None = None
+    ledger: str | None = None
+
+    async def address(self) -> LedgerAddress:
+        """Return where the ledger lies.
+
+        Raises:
+            RequestInvalid: both a URL and a block were given.
+            LedgerUnavailable: there is no such block.
+        """
+        if self.url is not None and self.ledger is not None:
+            raise RequestInvalid("Give --url or --ledger, not both.")
+        if self.url is not None:
+            return LedgerAddress(self.url)
+        block = await _block(self.ledger) if self.ledger is not None else None
+        with warnings.catch_warnings():
+            # It concerns who submits, not who looks.
+            warnings.simplefilter("ignore", LedgerNotDurableWarning)
+            return address_of(block, deployed=False)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Which:
+    """Which attempts; without either all of them.
+
+    Args:
+        scope: A scope as the ledger names it: flow-run:ID, scope:NAME or job:NAME.
+        job: Name of a row job; the same as --scope job:NAME.
+    """
+
+    scope: str | None = None
+    job: str | None = None
+
+    def chosen(self) -> str | None:
+        """Return the scope, or None for all.
+
+        Raises:
+            RequestInvalid: both a scope and a job were given.
+        """
+        if self.scope is not None and self.job is not None:
+            raise RequestInvalid("Give --scope or --job, not both.")
+        return job_scope(self.job) if self.job is not None else self.scope
+
+
+#: What a command without such options is about.
+DEFAULT, ALL = Where(), Which()
+
+
+@asynccontextmanager
+async def ledger_to_read(where: Where) -> AsyncIterator[Ledger]:
+    """Yield the ledger for reads; it is neither made nor changed."""
+    address = await where.address()
+    async with reading(address.url) as ledger:
+        yield ledger
+
+
+@asynccontextmanager
+async def ledger_to_write(where: Where) -> AsyncIterator[Ledger]:
+    """Yield the ledger for verbs; it must be there."""
+    address = await where.address()
+    check_is_there(address.url)
+    ledger = await Ledger.open(
+        address.url, clock=SystemClock(), lease_seconds=address.lease_seconds
+    )
+    try:
+        yield ledger
+    finally:
+        await ledger.aclose()
+
+
+async def _block(name: str) -> ResponseLedger:
+    try:
+        block = await ResponseLedger.aload(name)
+    except (ValueError, RuntimeError) as error:
+        raise LedgerUnavailable(
+            f"The block response-ledger/{name} cannot be loaded from the Prefect API: {error}"
+        ) from error
+    if not isinstance(block, ResponseLedger):
+        raise LedgerUnavailable(f"The block response-ledger/{name} is of another type.")
+    return block
