@@ -1,6 +1,5 @@
 """`prefect-responses emulator`: a local Responses API."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ from cyclopts import App, Parameter
 
 from prefect_responses.emulator.latency import parse_latency
 from prefect_responses.emulator.server import serve as serve_emulator
+from prefect_responses.errors import ResponsesError
 
 app = App(name="emulator", help="A local Responses API that needs no account.")
 
@@ -49,4 +49,4 @@ def serve(  # noqa: PLR0913 - each is one option of the command
             journal_bodies=journal_bodies,
         )
     except OSError as error:
-        sys.exit(f"prefect-responses: The emulator cannot listen or write: {error}.")
+        raise ResponsesError(f"The emulator cannot listen or write: {error}.") from error

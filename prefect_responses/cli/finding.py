@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from cyclopts import Parameter
 
-from prefect_responses.blocks.response_ledger import ResponseLedger, address_of
 from prefect_responses.clock import SystemClock
-from prefect_responses.engine.connections import LedgerAddress
 from prefect_responses.errors import LedgerUnavailable, RequestInvalid
 from prefect_responses.identity import job_scope
 from prefect_responses.ledger import Ledger, LedgerNotDurableWarning
@@ -29,8 +27,8 @@ class Where:
     url: str | None = None
     ledger: str | None = None
 
-    async def address(self) -> LedgerAddress:
-        """Return where the ledger lies.
+    async def address(self) -> str:
+        """Return the URL of the ledger.
 
         Raises:
             RequestInvalid: both a URL and a block were given.
@@ -38,13 +36,7 @@ class Where:
         """
         if self.url is not None and self.ledger is not None:
             raise RequestInvalid("Give --url or --ledger, not both.")
-        if self.url is not None:
-            return LedgerAddress(self.url)
-        block = await _block(self.ledger) if self.ledger is not None else None
-        with warnings.catch_warnings():
-            # It concerns who submits, not who looks.
-            warnings.simplefilter("ignore", LedgerNotDurableWarning)
-            return address_of(block, deployed=False)
+        return self.url or await _from_prefect(self.ledger)
 
 
 @Parameter(name="*")
@@ -78,32 +70,36 @@ DEFAULT, ALL = Where(), Which()
 @asynccontextmanager
 async def ledger_to_read(where: Where) -> AsyncIterator[Ledger]:
     """Yield the ledger for reads; it is neither made nor changed."""
-    address = await where.address()
-    async with reading(address.url) as ledger:
+    async with reading(await where.address()) as ledger:
         yield ledger
 
 
 @asynccontextmanager
 async def ledger_to_write(where: Where) -> AsyncIterator[Ledger]:
     """Yield the ledger for verbs; it must be there."""
-    address = await where.address()
-    check_is_there(address.url)
-    ledger = await Ledger.open(
-        address.url, clock=SystemClock(), lease_seconds=address.lease_seconds
-    )
+    url = await where.address()
+    check_is_there(url)
+    ledger = await Ledger.open(url, clock=SystemClock())
     try:
         yield ledger
     finally:
         await ledger.aclose()
 
 
-async def _block(name: str) -> ResponseLedger:
-    try:
-        block = await ResponseLedger.aload(name)
-    except (ValueError, RuntimeError) as error:
-        raise LedgerUnavailable(
-            f"The block response-ledger/{name} cannot be loaded from the Prefect API: {error}"
-        ) from error
-    if not isinstance(block, ResponseLedger):
-        raise LedgerUnavailable(f"The block response-ledger/{name} is of another type.")
-    return block
+async def _from_prefect(block_name: str | None) -> str:
+    # Prefect takes seconds to import, and a URL needs none of it.
+    from prefect_responses.blocks.response_ledger import (  # noqa: PLC0415
+        ResponseLedger,
+        address_of,
+    )
+
+    block = None
+    if block_name is not None:
+        try:
+            block = await ResponseLedger.aload(block_name)
+        except (ValueError, RuntimeError) as error:
+            raise LedgerUnavailable(f"The ledger block cannot be loaded: {error}") from error
+    with warnings.catch_warnings():
+        # It concerns who submits, not who looks.
+        warnings.simplefilter("ignore", LedgerNotDurableWarning)
+        return address_of(block, deployed=False).url

@@ -63,8 +63,7 @@ async def upgrade(*, where: Where = DEFAULT) -> None:
 
     A SQLite ledger does this by itself when it is first used.
     """
-    address = await where.address()
-    uuid = await upgrade_ledger(address.url, SystemClock())
+    uuid = await upgrade_ledger(await where.address(), SystemClock())
     printing.console().print(printing.plain(f"The ledger {uuid} is up to date."))
 
 

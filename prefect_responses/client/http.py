@@ -55,7 +55,8 @@ class Timeouts:
     """Limit how long an exchange may take, in seconds of wall time, waiting for a turn excluded.
 
     Args:
-        connect: until a connection stands, name lookup and TLS included.
+        connect: until a connection stands, name lookup and TLS included; at most a third of the
+            whole exchange.
         submit: the whole POST of a create.
         read: one whole GET or cancel.
     """
@@ -110,7 +111,6 @@ class HttpResponsesApi:
         self._sending = SendingOnAiohttp if transport == "aiohttp" else Sending
         self._turns = asyncio.Semaphore(max_connections)
         self._client = _client(transport, self._root, max_connections, verify=verify)
-        self._extensions = {"timeout": _per_step(self._timeouts)}
         quiet.install()
 
     def __repr__(self) -> str:
@@ -175,7 +175,8 @@ class HttpResponsesApi:
     async def _exchange(self, request: httpx.Request, limit: float) -> Answer:
         """Carry *request* once, within *limit* seconds, and tell what came of it."""
         sending, received = self._sending(), _Received(self._largest_body)
-        request.extensions = self._extensions | sending.extensions
+        steps = _step_timeouts(min(self._timeouts.connect, limit / 3))
+        request.extensions = {"timeout": steps, **sending.extensions}
         failure, note = None, ""
         async with self._turns:
             try:
@@ -267,10 +268,11 @@ def _client(
     )
 
 
-def _per_step(timeouts: Timeouts) -> dict[str, float | None]:
+def _step_timeouts(connect: float) -> dict[str, float | None]:
     # aiohttp's transport takes `pool` as the time to get a connection, name lookup included.
-    # Reading and writing have no limit of their own: the whole exchange has.
-    return {"connect": timeouts.connect, "pool": timeouts.connect, "read": None, "write": None}
+    # Reading and writing have no limit of their own: the whole exchange has. Connecting has a much
+    # shorter one than that, so that a failure to connect is always seen as what it is.
+    return {"connect": connect, "pool": connect, "read": None, "write": None}
 
 
 def _twice() -> AsyncRetrying:

@@ -135,7 +135,7 @@ class Driver:
             case PlanNext():
                 return await self._plan_next(attempt, call)
             case Poll():
-                return await self._polling.wait(attempt, call.policy.poll)
+                return await self._polling.wait(attempt, call.policy.poll, is_new=drive.sends > 0)
             case GiveUp():
                 raise SubmissionInDoubt(attempt.id)
             case _:
@@ -146,7 +146,6 @@ class Driver:
         request = await self._request(attempt, call)
         sent = await self._submission.send(attempt, request, call.policy, drive.sends)
         if sent.state is AttemptState.SUBMITTED:
-            self._polling.expect(sent)
             self._observer.submitted(sent)
         # A refused claim means that another attempt of this call may stand for it now.
         return await self._look_again(sent)

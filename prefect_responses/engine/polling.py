@@ -43,24 +43,24 @@ class Polling:
         self._api = api
         self._clock = clock
         self._observer = observer
-        self._submitted_here: set[str] = set()
 
-    def expect(self, attempt: Attempt) -> None:
-        """Note that *attempt* was accepted just now: its first poll can wait a little."""
-        self._submitted_here.add(attempt.id)
-
-    async def wait(self, attempt: Attempt, policy: PollPolicy) -> Attempt:
+    async def wait(self, attempt: Attempt, policy: PollPolicy, *, is_new: bool) -> Attempt:
         """Poll until the response has ended, and settle it.
 
-        A response that an earlier process submitted is asked at once. A poll that changed nothing
-        is not written. After a crash the next process polls again: nothing is lost.
+        A poll that changed nothing is not written. After a crash the next process polls again:
+        nothing is lost.
+
+        Args:
+            attempt: a submitted attempt.
+            policy: how the polls are spaced.
+            is_new: it was accepted just now, so the first poll can wait; one that an earlier
+                process submitted is asked at once.
 
         Raises:
             Parked: the credentials are refused; the response is left as it is.
             ApiError: too many answers in a row could not be read.
         """
-        if attempt.id in self._submitted_here:
-            self._submitted_here.discard(attempt.id)
+        if is_new:
             await self._pause(attempt, policy)
         bad, polls = 0, attempt.polls
         while attempt.state is AttemptState.SUBMITTED:

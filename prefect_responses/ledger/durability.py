@@ -22,10 +22,10 @@ class LedgerNotDurableWarning(UserWarning):
     """The ledger's file may not survive its machine or container."""
 
 
-def file_system_of(path: Path, mounts: Path = _MOUNTS) -> str | None:
+def file_system_of(path: Path) -> str | None:
     """Return the kind of file system that *path* is or would be on; None where it is not known."""
     try:
-        mountinfo = mounts.read_text()
+        mountinfo = _MOUNTS.read_text()
     except OSError:
         return None
     return kind_of_mount(mountinfo, os.path.realpath(path))
