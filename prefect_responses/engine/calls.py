@@ -58,11 +58,13 @@ class Settled:
         attempt: the settled attempt.
         body: the API's final response, JSON, or None if none was ever read.
         found: what the call found when it was made.
+        claim_id: the call's claim on its ordinal, to be given up if the answer is rejected.
     """
 
     attempt: Attempt
     body: bytes | None
     found: Found = Found.NOTHING
+    claim_id: str | None = None
 
 
 def found_in(taken: Attempt, ended: Attempt) -> Found:

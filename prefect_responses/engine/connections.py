@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from prefect_responses.engine.runtime import Runtime
 
 
+#: httpx scans its whole pool at each request, so a small one is the fast one; aiohttp does not.
+CONNECTIONS = {"httpx": 16, "aiohttp": 100}
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """Say how to reach one account at one endpoint.
@@ -58,16 +62,25 @@ class LedgerAddress:
 async def open_ledger(runtime: Runtime, address: LedgerAddress) -> Ledger:
     """Return this process's ledger at *address*, opened once.
 
+    A process that was paused past its lease has lost it for good: it comes back as another owner.
+
     Raises:
         LedgerError: it cannot be opened, is locked, or needs newer code.
     """
 
     async def build() -> Ledger:
-        return await Ledger.open(
+        ledger = await Ledger.open(
             address.url, clock=SystemClock(), lease_seconds=address.lease_seconds
         )
+        runtime.in_a_fork(ledger.forget_owner)
+        return ledger
 
-    return await runtime.shared(("ledger", address), build, Ledger.aclose)
+    key = ("ledger", address)
+    ledger = await runtime.shared(key, build, Ledger.aclose)
+    if not ledger.holds_lease():
+        runtime.forget(key, ledger)
+        ledger = await runtime.shared(key, build, Ledger.aclose)
+    return ledger
 
 
 async def open_responses(  # noqa: PLR0913 - each says something else of how to submit
@@ -93,6 +106,7 @@ async def open_responses(  # noqa: PLR0913 - each says something else of how to 
             connection.api_key,
             transport=transport,
             timeouts=Timeouts(submit=submit_timeout),
+            max_connections=CONNECTIONS[transport],
         )
 
     account = (*connection.identity(), transport, submit_timeout)
@@ -103,7 +117,7 @@ async def open_responses(  # noqa: PLR0913 - each says something else of how to 
             ledger, api, SystemClock(), connection.profile, Silent(), on_the_wire=on_the_wire
         )
 
-    key = ("engine", ledger.uuid, *account, on_the_wire)
+    key = ("engine", ledger.owner_id, *account, on_the_wire)
     return await runtime.shared(key, build_engine, _nothing)
 
 

@@ -21,6 +21,7 @@ from prefect_responses.decisions.next_action import (
     Wait,
     next_action,
 )
+from prefect_responses.engine.submission import is_under_way
 from prefect_responses.errors import SubmissionInDoubt
 from prefect_responses.ledger import MarkInDoubt
 from prefect_responses.ledger import PlanNext as PlanNextVerb
@@ -145,8 +146,6 @@ class Driver:
         drive.sends += 1
         request = await self._request(attempt, call)
         sent = await self._submission.send(attempt, request, call.policy, drive.sends)
-        if sent.state is AttemptState.SUBMITTED:
-            self._observer.submitted(sent)
         # A refused claim means that another attempt of this call may stand for it now.
         return await self._look_again(sent)
 
@@ -160,14 +159,22 @@ class Driver:
 
     async def ask_owner(self, attempt: Attempt, call: Call) -> Attempt:
         """Wait a little for a living owner; mark the attempt of a dead one as in doubt."""
-        owner = attempt.owner_id
-        if owner is not None and await self._ledger.owner_is_alive(owner):
+        await self._submission.record_what_was_not(attempt.id)
+        if await self._is_being_sent(attempt):
             await self._clock.sleep(call.policy.owner_poll)
             return await self._look_again(attempt)
+        owner = attempt.owner_id or ""
         error = {"error": "OwnerDied", "message": "Its process died while it was submitting."}
-        verb = MarkInDoubt(attempt.id, owner or "", attempt.fence, error, self._clock.now())
+        verb = MarkInDoubt(attempt.id, owner, attempt.fence, error, self._clock.now())
         await self._ledger.do(verb)
         return await self._look_again(attempt)
+
+    async def _is_being_sent(self, attempt: Attempt) -> bool:
+        if is_under_way(attempt.id):
+            return True
+        # Ours and not under way: its sender left with an error, and would be waited for for ever.
+        others = attempt.owner_id not in {None, self._ledger.owner_id}
+        return others and await self._ledger.owner_is_alive(attempt.owner_id or "")
 
     async def _look_again(self, attempt: Attempt) -> Attempt:
         """Read which attempt stands for the call of *attempt* now."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
@@ -12,8 +13,10 @@ from prefect_responses.attempt import Draft, Origin
 from prefect_responses.engine.calls import Call, Settled, found_in
 from prefect_responses.engine.changes import Changes
 from prefect_responses.engine.driver import Driver, Until, new_claim_id
+from prefect_responses.engine.observers import Unfailing
 from prefect_responses.engine.polling import Polling
 from prefect_responses.engine.submission import Submission
+from prefect_responses.errors import ResponsesError
 from prefect_responses.ledger import Attach, Deliver, DropClaim, Plan, Reject, Take
 
 if TYPE_CHECKING:
@@ -55,9 +58,10 @@ class DurableResponses:
     ) -> None:
         self.ledger = ledger
         self._clock = clock
+        observer = Unfailing(observer)
         polling = Polling(ledger, api, clock, observer)
         wire = asyncio.Semaphore(on_the_wire)
-        submission = Submission(ledger, api, clock, profile, wire)
+        submission = Submission(ledger, api, clock, profile, wire, observer)
         self._driver = Driver(ledger, submission, polling, clock, observer)
         self._changes = Changes(ledger, api, clock, self._driver)
 
@@ -74,9 +78,8 @@ class DurableResponses:
             SubmissionInDoubt: a POST may have been accepted; a person must say.
             Parked: nothing can be submitted until a person acts.
         """
-        async with self._claimed(call) as taken:
-            attempt = await self._driver.drive(taken, call, Until.ACCEPTED)
-        return await self._deliver(attempt)
+        async with self._claimed(call, new_claim_id()) as taken:
+            return await self._deliver(await self._driver.drive(taken, call, Until.ACCEPTED))
 
     async def respond(self, call: Call) -> Settled:
         """Submit *call* or find it, wait until it has ended, and return the end.
@@ -84,9 +87,11 @@ class DurableResponses:
         Raises:
             RequestChanged, SubmissionInDoubt, Parked: see `create`.
         """
-        async with self._claimed(call) as taken:
+        claim_id = new_claim_id()
+        async with self._claimed(call, claim_id) as taken:
             attempt = await self._driver.drive(taken, call, Until.SETTLED)
-        return await self._read(await self._deliver(attempt), taken)
+            settled = await self._read(await self._deliver(attempt), taken)
+        return replace(settled, claim_id=claim_id)
 
     async def drive_row(self, call: Call) -> Settled:
         """Do what `respond` does for a row of a job, whose key alone tells it apart.
@@ -147,15 +152,18 @@ class DurableResponses:
         return Call(draft, orjson.loads(draft.request), origin, policy)
 
     @asynccontextmanager
-    async def _claimed(self, call: Call) -> AsyncIterator[Attempt]:
+    async def _claimed(self, call: Call, claim_id: str) -> AsyncIterator[Attempt]:
         """Hold a claim on the call's ordinal; give it up if the body leaves without an outcome."""
-        claim_id = new_claim_id()
         origin = call.origin
         take = Take(call.draft, origin.execution, origin.chain, claim_id, self._clock.now())
         try:
             taken = (await self.ledger.do(take)).attempt
             yield await self._changes.apply(taken, call)
         except BaseException:
-            drop = DropClaim(claim_id, self._clock.now())
-            await asyncio.shield(asyncio.ensure_future(self.ledger.do(drop)))
+            await asyncio.shield(asyncio.ensure_future(self._drop(claim_id)))
             raise
+
+    async def _drop(self, claim_id: str) -> None:
+        # The caller must hear what went wrong before this; perhaps nothing was ever claimed.
+        with suppress(ResponsesError):
+            await self.ledger.do(DropClaim(claim_id, self._clock.now()))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prefect_responses.attempt import Attempt
 
 
@@ -35,3 +38,32 @@ class Silent:
 
     def settled(self, attempt: Attempt) -> None:
         """Show nothing."""
+
+
+class Unfailing:
+    """An observer that drops what another one raises: showing something never fails a call.
+
+    Args:
+        observer: who is told.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def submitted(self, attempt: Attempt) -> None:
+        """Tell, if it can be told."""
+        _try(self._observer.submitted, attempt)
+
+    def resubmitted(self, abandoned: Attempt, successor: Attempt) -> None:
+        """Tell, if it can be told."""
+        _try(self._observer.resubmitted, abandoned, successor)
+
+    def settled(self, attempt: Attempt) -> None:
+        """Tell, if it can be told."""
+        _try(self._observer.settled, attempt)
+
+
+def _try(tell: Callable[..., None], *what: Attempt) -> None:
+    # An observer that logs in a process whose console is gone gets SystemExit from rich.
+    with suppress(Exception, SystemExit):
+        tell(*what)

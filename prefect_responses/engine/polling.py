@@ -14,8 +14,8 @@ from prefect_responses.decisions.verdicts import (
 )
 from prefect_responses.engine.crash_points import CrashPoint, reach
 from prefect_responses.engine.settlement import settle_as_read
-from prefect_responses.errors import AttemptUnknown
-from prefect_responses.ledger import Observe, Settle
+from prefect_responses.errors import AttemptUnknown, IllegalMove
+from prefect_responses.ledger import Observe, Settle, Verdict
 from prefect_responses.statuses import AttemptState, Outcome
 
 if TYPE_CHECKING:
@@ -112,18 +112,30 @@ class Polling:
     async def _settle(self, attempt: Attempt, seen: Seen, polls: int) -> Attempt:
         reach(CrashPoint.BEFORE_SETTLING)
         now = self._clock.now()
-        verdict = await self._ledger.do(
-            settle_as_read(attempt, seen.response, seen.body, polls=polls, at=now)
-        )
+        verb = settle_as_read(attempt, seen.response, seen.body, polls=polls, at=now)
+        verdict = await self._record_end(verb)
         reach(CrashPoint.AFTER_SETTLING)
         if verdict.moved:
             self._observer.settled(verdict.attempt)
         return verdict.attempt
 
+    async def _record_end(self, verb: Settle) -> Verdict:
+        try:
+            return await self._ledger.do(verb)
+        except IllegalMove:
+            # Another process saw another end before; that one stays.
+            ended = await self._ledger.attempt(verb.attempt_id)
+            if not ended.is_settled:
+                raise
+            return Verdict(ended, moved=False)
+
     async def _expire(self, attempt: Attempt, error: ApiError, polls: int) -> Attempt:
         record, now = error.as_record(), self._clock.now()
         verb = Settle(attempt.id, Outcome.EXPIRED, now, error=record, polls=polls)
-        return (await self._ledger.do(verb)).attempt
+        verdict = await self._record_end(verb)
+        if verdict.moved:
+            self._observer.settled(verdict.attempt)
+        return verdict.attempt
 
 
 def _response_id(attempt: Attempt) -> str:

@@ -11,7 +11,9 @@ import atexit
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
@@ -27,6 +29,16 @@ CLEANUP_GRACE = 12.0
 CLOSING_GRACE = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Errand(Generic[T]):
+    """A coroutine that a caller handed over, and how far it is."""
+
+    coroutine: Coroutine[Any, Any, T]
+    future: Future[T]
+    started: threading.Event
+    finished: threading.Event
+
+
 class Runtime:
     """Run coroutines in a loop of its own, and keep what they share."""
 
@@ -36,6 +48,7 @@ class Runtime:
         self._thread = threading.Thread(target=self._serve, name="prefect-responses", daemon=True)
         self._shared: dict[Hashable, asyncio.Task[Any]] = {}
         self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._leavers: list[Callable[[], None]] = []
         self._thread.start()
         self._ready.wait()
 
@@ -50,38 +63,50 @@ class Runtime:
         When the caller is interrupted (a signal, a timeout), the coroutine is cancelled and given
         `CLEANUP_GRACE` seconds, in which a POST that has left can still record its ID.
         """
-        future, finished = self._start(coroutine)
+        errand = self._start(coroutine)
         try:
-            return future.result()
+            return errand.future.result()
         except BaseException:
-            if not finished.is_set():
-                future.cancel()
-                finished.wait(CLEANUP_GRACE)
+            if not errand.finished.is_set():
+                self._cancel(errand)
+                errand.finished.wait(CLEANUP_GRACE)
             raise
 
     async def arun(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run *coroutine* from another loop; see `run`."""
-        future, finished = self._start(coroutine)
+        errand = self._start(coroutine)
         try:
-            return await asyncio.wrap_future(future)
+            return await asyncio.wrap_future(errand.future)
         except BaseException:
-            if not finished.is_set():
-                future.cancel()
+            if not errand.finished.is_set():
+                self._cancel(errand)
                 # Prefect's task timeouts cancel every unshielded await, again and again.
                 with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(finished.wait, CLEANUP_GRACE)
+                    await anyio.to_thread.run_sync(errand.finished.wait, CLEANUP_GRACE)
             raise
 
-    def _start(self, coroutine: Coroutine[Any, Any, T]) -> tuple[Future[T], threading.Event]:
-        finished = threading.Event()
+    def _start(self, coroutine: Coroutine[Any, Any, T]) -> _Errand[T]:
+        started, finished = threading.Event(), threading.Event()
 
         async def whole() -> T:
+            started.set()
             try:
                 return await coroutine
             finally:
                 finished.set()
 
-        return asyncio.run_coroutine_threadsafe(whole(), self._loop), finished
+        future = asyncio.run_coroutine_threadsafe(whole(), self._loop)
+        return _Errand(coroutine, future, started, finished)
+
+    def _cancel(self, errand: _Errand[Any]) -> None:
+        def give_up_unstarted() -> None:
+            # What is cancelled before its first step runs none of it, not even a `finally`.
+            if not errand.started.is_set():
+                errand.coroutine.close()
+                errand.finished.set()
+
+        errand.future.cancel()
+        self._loop.call_soon_threadsafe(give_up_unstarted)
 
     async def shared(
         self,
@@ -100,6 +125,21 @@ class Runtime:
             task.add_done_callback(lambda done: self._keep(done, close))
         built: T = await asyncio.shield(task)
         return built
+
+    def forget(self, key: Hashable, built: object) -> None:
+        """Let the next caller build anew what *key* stands for, if that is still *built*."""
+        task = self._shared.get(key)
+        if task is not None and task.done() and task.result() is built:
+            del self._shared[key]
+
+    def in_a_fork(self, leave: Callable[[], None]) -> None:
+        """Call *leave* in the child of a fork, which inherits what belongs to its parent."""
+        self._leavers.append(leave)
+
+    def leave(self) -> None:
+        """Leave to the parent what is the parent's: to be called in the child of a fork."""
+        for leave in self._leavers:
+            leave()
 
     def _keep(self, task: asyncio.Task[T], close: Callable[[T], Awaitable[None]]) -> None:
         if not task.cancelled() and task.exception() is None:
@@ -129,7 +169,9 @@ class Runtime:
         closers, self._closers = self._closers[::-1], []
         self._shared.clear()
         for close in closers:
-            await close()
+            # Whatever cannot be closed must not keep the ledger, closed last, from its flush.
+            with suppress(Exception):
+                await close()
 
 
 _lock = threading.Lock()
@@ -158,7 +200,9 @@ def _forget_after_fork() -> None:
     """Leave the parent's loop, pools and ledger owner to the parent."""
     global _runtime, _lock  # noqa: PLW0603 - see current_runtime
     _lock = threading.Lock()
-    _runtime = None
+    runtime, _runtime = _runtime, None
+    if runtime is not None:
+        runtime.leave()
 
 
 atexit.register(close_runtime)

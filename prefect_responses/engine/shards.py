@@ -76,10 +76,19 @@ def _stop(shard: _Shard, error: ResponsesError) -> None:
         shard.stopped = error
 
 
+def _next_call(shard: _Shard) -> Call | None:
+    """Form the next row's call; one that cannot be formed stops the shard."""
+    try:
+        return next(shard.calls, None)
+    except ResponsesError as error:
+        _stop(shard, error)
+        return None
+
+
 async def _work(
     responses: DurableResponses, shard: _Shard, ended: Callable[[RowEnd], None]
 ) -> None:
-    while shard.stopped is None and (call := next(shard.calls, None)) is not None:
+    while shard.stopped is None and (call := _next_call(shard)) is not None:
         try:
             ended(RowEnd(call, await responses.drive_row(call)))
         except SubmissionInDoubt as error:

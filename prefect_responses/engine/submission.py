@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from typing import TYPE_CHECKING, assert_never
 
 from prefect_responses.decisions.answers import read_create_answer
@@ -21,7 +22,12 @@ from prefect_responses.decisions.verdicts import (
 )
 from prefect_responses.engine.crash_points import CrashPoint, reach
 from prefect_responses.engine.settlement import settle_as_read
-from prefect_responses.errors import LedgerError, OwnerLost, ResponseUnrecorded
+from prefect_responses.errors import (
+    LedgerError,
+    OwnerLost,
+    RequestInvalid,
+    ResponseUnrecorded,
+)
 from prefect_responses.ledger import (
     Claim,
     MarkInDoubt,
@@ -40,14 +46,27 @@ if TYPE_CHECKING:
     from prefect_responses.client.api import ResponsesApi
     from prefect_responses.clock import Clock
     from prefect_responses.decisions.policies import CallPolicy
+    from prefect_responses.engine.observers import Observer
     from prefect_responses.errors import ApiError
     from prefect_responses.ledger import Ledger
+    from prefect_responses.wire.answers import Answer
     from prefect_responses.wire.requests import ProviderProfile
 
 #: Seconds that a cancelled caller waits for a POST of its own to be recorded.
 RECORDING_GRACE = 10.0
 #: Seconds between tries to commit an ID that the ledger would not take.
 RECORDING_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
+
+
+#: Attempts that this process is sending, whichever engine does, and how many callers try to.
+_under_way: Counter[str] = Counter()
+#: Accepted IDs that the ledger would not take, by attempt.
+_unrecorded: dict[str, RecordAccepted] = {}
+
+
+def is_under_way(attempt_id: str) -> bool:
+    """Tell whether this process is sending an attempt."""
+    return _under_way[attempt_id] > 0
 
 
 class Submission:
@@ -60,21 +79,24 @@ class Submission:
         profile: what this server understands.
         on_the_wire: bounds how many POSTs are between intent and ID at once; what a kill leaves
             in doubt is at most this many.
+        observer: who is told, after the commit.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the doors of a submission, all named
         self,
         ledger: Ledger,
         api: ResponsesApi,
         clock: Clock,
         profile: ProviderProfile,
         on_the_wire: asyncio.Semaphore,
+        observer: Observer,
     ) -> None:
         self._ledger = ledger
         self._api = api
         self._clock = clock
         self._profile = profile
         self._on_the_wire = on_the_wire
+        self._observer = observer
 
     async def send(
         self, attempt: Attempt, request: Mapping[str, Any], policy: CallPolicy, tries: int
@@ -96,16 +118,36 @@ class Submission:
             OwnerLost: this process was paused past its lease; nothing was sent.
         """
         async with self._on_the_wire:
-            whole = asyncio.create_task(self._send(attempt, request, policy, tries))
+            whole = asyncio.create_task(self._send_noted(attempt, request, policy, tries))
             try:
                 return await asyncio.shield(whole)
             except asyncio.CancelledError:
                 await asyncio.wait({whole}, timeout=RECORDING_GRACE)
                 raise
 
+    async def record_what_was_not(self, attempt_id: str) -> None:
+        """Commit the ID of an attempt that this process could not record before, if it has one."""
+        verb = _unrecorded.get(attempt_id)
+        if verb is not None:
+            await self._ledger.do(verb)
+            _unrecorded.pop(attempt_id, None)
+
+    async def _send_noted(
+        self, attempt: Attempt, request: Mapping[str, Any], policy: CallPolicy, tries: int
+    ) -> Attempt:
+        _under_way[attempt.id] += 1
+        try:
+            return await self._send(attempt, request, policy, tries)
+        finally:
+            _under_way[attempt.id] -= 1
+            if not _under_way[attempt.id]:
+                del _under_way[attempt.id]
+
     async def _send(
         self, attempt: Attempt, request: Mapping[str, Any], policy: CallPolicy, tries: int
     ) -> Attempt:
+        # Whatever is wrong with the request shows before the intent, which would look like a doubt.
+        body = outgoing(request, key=attempt.key, profile=self._profile)
         reach(CrashPoint.BEFORE_INTENT)
         client_request_id = f"{attempt.id}-{uuid.uuid4().hex[:8]}"
         claim = await self._ledger.do(Claim(attempt.id, client_request_id, self._clock.now()))
@@ -115,10 +157,7 @@ class Submission:
         if not self._ledger.holds_lease():
             await self._release(claim.attempt, None, None)
             raise OwnerLost
-        body = outgoing(request, key=attempt.key, profile=self._profile)
-        answer = await self._api.create(
-            body, client_request_id=client_request_id, idempotency_key=attempt.key
-        )
+        answer = await self._post(claim.attempt, body, client_request_id)
         reach(CrashPoint.AFTER_POST)
         match read_create_answer(answer):
             case CreateAccepted() as accepted:
@@ -139,6 +178,18 @@ class Submission:
             case never:
                 assert_never(never)
 
+    async def _post(
+        self, attempt: Attempt, body: Mapping[str, Any], client_request_id: str
+    ) -> Answer:
+        try:
+            return await self._api.create(
+                body, client_request_id=client_request_id, idempotency_key=attempt.key
+            )
+        except RequestInvalid:
+            # The client would not write it: nothing left.
+            await self._release(attempt, None, None)
+            raise
+
     async def _record(
         self, attempt: Attempt, request: Mapping[str, Any], accepted: CreateAccepted
     ) -> Attempt:
@@ -156,11 +207,14 @@ class Submission:
         reach(CrashPoint.AFTER_ID)
         if recorded.outcome is Outcome.SURPLUS:
             await self._api.cancel(response.id)
-        elif response.status.is_terminal:
+            return recorded
+        self._observer.submitted(recorded)
+        if response.status.is_terminal:
             reach(CrashPoint.BEFORE_SETTLING)
             verb = settle_as_read(recorded, response, accepted.body, polls=0, at=self._clock.now())
             recorded = (await self._ledger.do(verb)).attempt
             reach(CrashPoint.AFTER_SETTLING)
+            self._observer.settled(recorded)
         return recorded
 
     async def _write_down(self, verb: RecordAccepted) -> Attempt:
@@ -170,6 +224,7 @@ class Submission:
                 return (await self._ledger.do(verb)).attempt
             except LedgerError as error:
                 if wait is None:
+                    _unrecorded[verb.attempt_id] = verb
                     raise ResponseUnrecorded(verb.attempt_id, verb.response_id) from error
                 await self._clock.sleep(wait)
         raise ResponseUnrecorded(verb.attempt_id, verb.response_id)
@@ -194,4 +249,6 @@ class Submission:
             error=error.as_record(),
             fence=attempt.fence,
         )
-        return (await self._ledger.do(verb)).attempt
+        refused = (await self._ledger.do(verb)).attempt
+        self._observer.settled(refused)
+        return refused

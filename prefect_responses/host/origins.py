@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import socket
 import time
 import uuid
 from dataclasses import dataclass, replace
@@ -112,12 +115,23 @@ def _within(flow_runs: list[FlowRun]) -> Origin:
     state = outermost.state
     return Origin(
         scope=flow_run_scope(str(outermost.id)),
-        execution=str(state.id if state else outermost.state_id),
+        execution=f"{state.id if state else outermost.state_id}:{_engine_process()}",
         chain=_links(reversed(flow_runs)) + _links(reversed(tasks)),
         run=tuple(run.run_count for run in reversed(flow_runs)),
         flow_run_id=str(innermost.id),
         task_run_id=str(tasks[0].id) if tasks else None,
     )
+
+
+def _engine_process() -> str:
+    """Name the process that runs the flow: this one, or the one whose pool this one works in.
+
+    Of two processes that run one flow run at once, both may read the later one's state.
+    """
+    if not any(context.detached for context in enclosing(FlowRunContext.get())):
+        return f"{socket.gethostname()}:{os.getpid()}"
+    parent = multiprocessing.parent_process()
+    return f"{socket.gethostname()}:{parent.pid}" if parent is not None else ""
 
 
 def _links(runs: Iterable[object]) -> tuple[Link, ...]:

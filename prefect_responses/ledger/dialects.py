@@ -206,7 +206,7 @@ def ledger_error(error: BaseException) -> LedgerError:
     """Say what an error of a driver means, and what to do."""
     cause = getattr(error, "orig", None) or error
     kind, sentence = _meaning(error, cause)
-    return kind(f"{sentence}: {cause or type(cause).__name__}.")
+    return kind(f"{sentence}: {str(cause) or type(cause).__name__}.")
 
 
 def _meaning(error: BaseException, cause: BaseException) -> tuple[type[LedgerError], str]:

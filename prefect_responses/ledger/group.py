@@ -12,7 +12,7 @@ from prefect_responses.ledger.picture import Picture
 from prefect_responses.ledger.verbs import Attach, DropClaim, Plan, Take
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from sqlalchemy import Select
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -59,8 +59,9 @@ class _Reader:
         if ids:
             await self._see(statements.siblings_of(), ids=list(ids))
         if named:
-            names = {(verb.draft.scope, verb.draft.name) for verb in named}
-            await self._see(statements.attempts_named(), names=list(names))
+            calls = {(verb.draft.scope, verb.draft.name) for verb in named}
+            apart = _apart(calls, "scopes", "names")
+            await self._see(statements.attempts_named(), calls=list(calls), **apart)
             await self._see_carriers(verb for verb in named if isinstance(verb, Attach))
         takes = [verb for verb in named if isinstance(verb, Take)]
         if takes or dropped:
@@ -75,18 +76,23 @@ class _Reader:
     async def _see_carriers(self, attaches: Iterable[Attach]) -> None:
         carried = {(verb.draft.endpoint.base_url, verb.response_id) for verb in attaches}
         if carried:
-            await self._see(statements.carriers_of(), responses=list(carried))
+            apart = _apart(carried, "base_urls", "response_ids")
+            await self._see(statements.carriers_of(), responses=list(carried), **apart)
 
     async def _see_claims(self, takes: list[Take], dropped: list[DropClaim]) -> None:
         ids = {verb.claim_id for verb in takes} | {verb.claim_id for verb in dropped}
         calls = {(verb.draft.scope, verb.draft.name, verb.execution) for verb in takes}
-        found = await self._connection.execute(
-            statements.claims_under(), {"ids": list(ids), "calls": list(calls)}
-        )
+        parameters = {"ids": list(ids), "calls": list(calls)}
+        parameters |= _apart(calls, "scopes", "names", "executions")
+        found = await self._connection.execute(statements.claims_under(), parameters)
         claims = found.mappings().all()
         self._picture.see_claims(claims)
         if asked := {claim["id"] for claim in claims} & ids:
             await self._see(statements.attempts_claimed(), ids=list(asked))
+
+
+def _apart(rows: Collection[tuple[str, ...]], *names: str) -> dict[str, list[Any]]:
+    return {name: list({row[i] for row in rows}) for i, name in enumerate(names)}
 
 
 async def _write(connection: AsyncConnection, picture: Picture) -> None:

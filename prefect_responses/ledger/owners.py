@@ -79,6 +79,7 @@ class Lease:
 
     def renewed(self, asked_at: float) -> None:
         """Note a renewal that was asked for at *asked_at* and has been committed."""
+        self.left()
         self._until = asked_at + self.seconds
 
     def lose(self) -> None:

@@ -36,10 +36,11 @@ from prefect_responses.ledger.tables import (
 from prefect_responses.statuses import AttemptState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy import (
         BindParameter,
+        Column,
         ColumnElement,
         FromClause,
         Insert,
@@ -66,22 +67,24 @@ def siblings_of() -> Select[Any]:
 
 @lru_cache(maxsize=1)
 def attempts_named() -> Select[Any]:
-    """Read all attempts of these scopes and *names*."""
-    return select(attempts).where(tuple_(attempts.c.scope, attempts.c.name).in_(_many("names")))
+    """Read all attempts of these scopes and names (*calls*; also *scopes* and *names* apart)."""
+    columns = {"scopes": attempts.c.scope, "names": attempts.c.name}
+    return select(attempts).where(_among("calls", columns))
 
 
 @lru_cache(maxsize=1)
 def carriers_of() -> Select[Any]:
-    """Read the attempts that carry these *responses*: base URLs and response IDs."""
-    carried = tuple_(attempts.c.base_url, attempts.c.response_id)
-    return select(attempts).where(carried.in_(_many("responses")))
+    """Read the attempts that carry these *responses* (also *base_urls* and *response_ids* apart)."""
+    columns = {"base_urls": attempts.c.base_url, "response_ids": attempts.c.response_id}
+    return select(attempts).where(_among("responses", columns))
 
 
 @lru_cache(maxsize=1)
 def claims_under() -> Select[Any]:
-    """Read the claims of these *ids*, and of these scopes, names and executions (*calls*)."""
-    under = tuple_(claims.c.scope, claims.c.name, claims.c.execution)
-    return select(claims).where(or_(under.in_(_many("calls")), claims.c.id.in_(_many("ids"))))
+    """Read the claims of these *ids*, and those of these executions of calls (*calls*)."""
+    names = ("scopes", "names", "executions")
+    columns = dict(zip(names, (claims.c.scope, claims.c.name, claims.c.execution), strict=True))
+    return select(claims).where(or_(_among("calls", columns), claims.c.id.in_(_many("ids"))))
 
 
 @lru_cache(maxsize=1)
@@ -96,6 +99,12 @@ def attempts_claimed() -> Select[Any]:
 
 def _same_ordinal(named: FromClause) -> ColumnElement[bool]:
     return and_(*(attempts.c[column] == named.c[column] for column in ("scope", "name", "ordinal")))
+
+
+def _among(rows: str, columns: Mapping[str, Column[Any]]) -> ColumnElement[bool]:
+    # SQLite finds an index for lists of each column's values, but not for a list of rows.
+    apart = (column.in_(_many(name)) for name, column in columns.items())
+    return and_(*apart, tuple_(*columns.values()).in_(_many(rows)))
 
 
 def _many(name: str) -> BindParameter[Any]:

@@ -179,7 +179,6 @@ Index(
 )
 Index(
     "attempts_unsettled",
-    attempts.c.state,
     attempts.c.planned_at,
     attempts.c.id,
     sqlite_where=text(_UNSETTLED),

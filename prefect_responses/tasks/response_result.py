@@ -12,7 +12,7 @@ from prefect_responses.engine.calls import Settled
 from prefect_responses.engine.connections import open_ledger
 from prefect_responses.engine.outcomes import failure_of
 from prefect_responses.engine.runtime import current_runtime
-from prefect_responses.ledger import Reject
+from prefect_responses.ledger import DropClaim, Reject, Verb
 from prefect_responses.wire.responses import read_response_object
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class ResponseResult(BaseModel):
     response: dict[str, Any] = Field(default_factory=dict, repr=False)
     ledger_block: str | None = None
     _ledger: ResponseLedger | None = PrivateAttr(default=None)
+    _claim_id: str | None = PrivateAttr(default=None)
 
     @classmethod
     def of(cls, settled: Settled, ledger: ResponseLedger | None) -> ResponseResult:
@@ -64,7 +65,7 @@ class ResponseResult(BaseModel):
             response=document,
             ledger_block=block_name(ledger),
         )
-        result._ledger = ledger
+        result._ledger, result._claim_id = ledger, settled.claim_id
         return result
 
     def __getstate__(self) -> dict[Any, Any]:
@@ -86,7 +87,11 @@ class ResponseResult(BaseModel):
         block = self._ledger or await load_ledger(self.ledger_block)
         runtime = current_runtime()
         ledger = await open_ledger(runtime, address_of(block, deployed=False))
-        await ledger.do(Reject(self.attempt_id, reason, runtime.now()))
+        verbs: list[Verb] = [Reject(self.attempt_id, reason, runtime.now())]
+        if self._claim_id is not None:
+            # Or the next call of this run would take another ordinal than it will in a re-run.
+            verbs.append(DropClaim(self._claim_id, runtime.now()))
+        await ledger.do_all(verbs)
 
 
 def block_name(block: Block | None) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from prefect_responses.errors import OptionUnknown, RequestInvalid
+from prefect_responses.identity import METADATA_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,9 +52,6 @@ REQUEST_FIELDS = frozenset(
         "user",
     }
 )
-
-#: The metadata under which an attempt's key is sent, so that the response can be found again.
-METADATA_KEY = "prefect_responses_key"
 
 _MOST_METADATA = 16
 _LONGEST_METADATA_NAME = 64

@@ -175,7 +175,9 @@ def test_retry_after_the_flow_run_was_cancelled(lab):
     runs = {what: lab.plan("one_response", text=text) for what, text in texts.items()}
 
     processes = [lab.start(run, "one_response") for run in runs.values()]
-    lab.wait_for(lambda: all(lab.attempts(text, "state") == ["submitted"] for text in texts.values()))
+    lab.wait_for(
+        lambda: all(lab.attempts(text, "state") == ["submitted"] for text in texts.values())
+    )
     for process in processes:
         process.send_signal(signal.SIGTERM)
         process.wait(60.0)

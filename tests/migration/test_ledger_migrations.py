@@ -108,7 +108,10 @@ def constraints(connection):
                 for check in inspector.get_check_constraints(table.name)
             },
             "indexes": {
-                index["name"]: (index["column_names"], str(index.get("dialect_options")))
+                index["name"]: (
+                    index["column_names"],
+                    {k: str(v) for k, v in index.get("dialect_options", {}).items()},
+                )
                 for index in inspector.get_indexes(table.name)
             },
             "unique": [

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from alembic import context
 
-from prefect_responses.ledger.tables import VERSION_TABLE, metadata
+from prefect_responses.ledger.tables import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
     version_table=VERSION_TABLE,
 )
 context.run_migrations()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -12,6 +13,7 @@ from engine_bench import SCOPE, EmulatorsClock, policy
 from prefect_responses.attempt import Draft, Link
 from prefect_responses.decisions.policies import OnChange
 from prefect_responses.engine.calls import Found
+from prefect_responses.engine.durable_responses import DurableResponses
 from prefect_responses.engine.outcomes import failure_of
 from prefect_responses.errors import (
     AttemptUnknown,
@@ -26,6 +28,7 @@ from prefect_responses.errors import (
 from prefect_responses.identity import METADATA_KEY
 from prefect_responses.ledger import ResolveDoubt
 from prefect_responses.statuses import AttemptState, Outcome
+from prefect_responses.wire.requests import OPENAI
 
 
 async def test_a_created_response_is_recorded_with_its_id(bench):
@@ -336,8 +339,7 @@ async def test_an_observer_hears_what_was_committed(bench):
     other = await bench.again(clock=EmulatorsClock(bench.control))
     settled = await other.responses.respond(bench.call())
 
-    first, second = await bench.attempts()
-    assert second.id == settled.attempt.id
+    first, second = await bench.ledger.history(SCOPE, settled.attempt.name, 0)
     assert other.observer.heard == [
         ("resubmitted", f"{first.id} {second.id}"),
         ("submitted", second.id),
@@ -345,7 +347,46 @@ async def test_an_observer_hears_what_was_committed(bench):
     ]
 
 
-async def test_an_observer_hears_of_a_response_that_ended_at_once(bench):
-    bench.control.add_fault("vendor", background_ignored=True)
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"kind": "vendor", "background_ignored": True}, ["submitted", "settled"]),
+        ({"kind": "fail"}, ["submitted", "settled"]),
+        ({"kind": "status", "status": 400}, ["settled"]),
+    ],
+    ids=lambda value: str(value),
+)
+async def test_an_observer_hears_of_every_end(bench, fault, told):
+    bench.control.add_fault(**fault)
     settled = await bench.responses.respond(bench.call())
-    assert ("settled", settled.attempt.id) in bench.observer.heard
+    assert bench.observer.heard == [(word, settled.attempt.id) for word in told]
+
+
+async def test_an_observer_hears_of_an_expired_response(bench):
+    attempt = await bench.responses.attach(attached(bench, "resp_none"), "resp_none")
+    await bench.responses.wait(attempt.id, policy())
+    assert bench.observer.heard == [("settled", attempt.id)]
+
+
+async def test_an_observer_hears_nothing_of_what_others_did(bench):
+    await bench.responses.respond(bench.call(key="k"))
+    successor = await bench.again()
+    await successor.responses.respond(bench.call(key="k", execution="e2"))
+    assert successor.observer.heard == []
+
+
+@pytest.mark.parametrize("error", [OSError("The pipe is gone."), SystemExit(1)], ids=repr)
+async def test_an_observer_that_raises_fails_nothing(bench, error):
+    told = []
+
+    def raising(*attempts):
+        told.append(len(attempts))
+        raise error
+
+    observer = SimpleNamespace(submitted=raising, resubmitted=raising, settled=raising)
+    bench.control.add_fault("accept_then_drop")
+    responses = DurableResponses(bench.ledger, bench.api, bench.clock, OPENAI, observer)
+    settled = await responses.respond(bench.call())
+
+    assert settled.attempt.outcome is Outcome.COMPLETED
+    assert told == [2, 1, 1]

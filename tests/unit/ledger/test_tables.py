@@ -86,12 +86,21 @@ def test_what_cannot_be_is_not_stored(connection, facts, constraint):
         (statements.siblings_of().params(ids=["1", "2"]), "sqlite_autoindex_attempts_1"),
         (statements.siblings_of().params(ids=["1", "2"]), "sqlite_autoindex_attempts_2"),
         (
-            statements.attempts_named().params(names=[("s", "n"), ("s", "m")]),
+            statements.attempts_named().params(
+                calls=[("s", "n"), ("s", "m")], scopes=["s"], names=["n", "m"]
+            ),
             "sqlite_autoindex_attempts_2",
         ),
-        (statements.carriers_of().params(responses=[("u", "1"), ("u", "2")]), "attempts_response"),
         (
-            statements.claims_under().params(ids=["1"], calls=[("s", "n", "e")]),
+            statements.carriers_of().params(
+                responses=[("u", "1"), ("u", "2")], base_urls=["u"], response_ids=["1", "2"]
+            ),
+            "attempts_response",
+        ),
+        (
+            statements.claims_under().params(
+                ids=["1"], calls=[("s", "n", "e")], scopes=["s"], names=["n"], executions=["e"]
+            ),
             "claims_of_execution",
         ),
     ],
@@ -103,4 +112,4 @@ def test_reads_find_their_index(connection, statement, index):
     plan = connection.execute(text(f"EXPLAIN QUERY PLAN {compiled}")).all()
 
     assert index in str(plan)
-    assert "SCAN attempts\n" not in str(plan)
+    assert all("INDEX" in row[3] for row in plan if row[3].startswith("SCAN attempts"))

@@ -122,7 +122,7 @@ def _index_attempts() -> None:
     op.create_index("attempts_in_order", "attempts", ["planned_at", "id"])
     op.create_index("attempts_of_scope", "attempts", ["scope", "planned_at", "id"])
     _create_partial_index("attempts_of_flow_run", ["flow_run_id"], "flow_run_id IS NOT NULL")
-    _create_partial_index("attempts_unsettled", ["state", "planned_at", "id"], "state <> 'settled'")
+    _create_partial_index("attempts_unsettled", ["planned_at", "id"], "state <> 'settled'")
 
 
 def _create_partial_index(name: str, columns: list[str], where: str) -> None:
