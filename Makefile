@@ -1,7 +1,8 @@
 # Two commands do everything on a bare machine with Python 3.11+ and make:
 #   make demo   the main job, killed half-way and finished, with its proof
 #   make test   the full gate: lint, types, architecture, tests
-# All they write lies in this folder: .venv, .cache, .tmp, .demo.
+# All they write lies in this folder: .venv, .cache, .tmp, .demo. Beside them:
+#   make test-prefect-3.9   the tests of what differs between Prefect's versions, on 3.9
 
 SHELL := /bin/bash
 # The first Python of a supported version that really starts.
@@ -21,7 +22,7 @@ export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint types architecture tests lock clean
+.PHONY: demo test lint types architecture tests test-prefect-3.9 lock clean
 
 demo: .venv/installed
 	@$(BIN)/python -m flows.demo
@@ -41,6 +42,19 @@ architecture: .venv/installed
 tests: .venv/installed
 	$(BIN)/python -m pytest
 
+# The same code on Prefect 3.9: what is private in Prefect, and one killed flow
+# (docs/decisions/0003-prefect-versions.md).
+test-prefect-3.9: .venv-prefect-3.9/installed
+	.venv-prefect-3.9/bin/python -m pytest -p no:cacheprovider \
+	  tests/integration/test_prefect_internals.py tests/chaos/test_one_response.py
+
+.venv-prefect-3.9/installed: .ci/prefect-3.9-overrides.txt pyproject.toml .venv/installed
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-prefect-3.9
+	$(BIN)/uv pip install --quiet --python .venv-prefect-3.9/bin/python \
+	  --override .ci/prefect-3.9-overrides.txt --editable . "prefect==3.9.1" \
+	  pytest pytest-asyncio pytest-timeout
+	@touch $@
+
 .venv/installed: requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed." >&2; exit 1; }
 	@mkdir -p .cache .tmp
@@ -56,4 +70,4 @@ lock:
 	  --no-emit-index-url --group dev --output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf .venv .cache .tmp .demo
+	rm -rf .venv .venv-prefect-3.9 .cache .tmp .demo

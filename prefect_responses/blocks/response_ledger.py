@@ -31,7 +31,9 @@ class ResponseLedger(Block):
     _block_type_name: ClassVar[str] = "Response Ledger"
     _block_type_slug: ClassVar[str] = "response-ledger"
     _logo_url: ClassVar[HttpUrl] = HttpUrl("https://openai.com/favicon.ico")
-    _documentation_url: ClassVar[HttpUrl] = HttpUrl("https://pypi.org/project/prefect-responses/")
+    _documentation_url: ClassVar[HttpUrl] = HttpUrl(
+        "https://platform.openai.com/docs/api-reference/responses"
+    )
 
     url: SecretStr = Field(
         description="SQLAlchemy URL, such as sqlite:////var/lib/prefect/responses.db."

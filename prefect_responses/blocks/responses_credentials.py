@@ -13,6 +13,7 @@ from prefect_responses.client.endpoints import check_base_url
 from prefect_responses.client.http import HttpResponsesApi
 from prefect_responses.engine.connections import Connection
 from prefect_responses.errors import CredentialsMissing
+from prefect_responses.host.prefect_internals import saved_name
 from prefect_responses.wire.requests import ProviderProfile
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ class ResponsesCredentials(CredentialsBlock):
     _block_type_name: ClassVar[str] = "Responses Credentials"
     _block_type_slug: ClassVar[str] = "responses-credentials"
     _logo_url: ClassVar[HttpUrl] = HttpUrl("https://openai.com/favicon.ico")
-    _documentation_url: ClassVar[HttpUrl] = HttpUrl("https://pypi.org/project/prefect-responses/")
+    _documentation_url: ClassVar[HttpUrl] = HttpUrl(
+        "https://platform.openai.com/docs/api-reference/responses"
+    )
 
     api_key: SecretStr = Field(description="The API key of the project that is billed.")
     base_url: str = Field(
@@ -68,6 +71,7 @@ class ResponsesCredentials(CredentialsBlock):
             EndpointInvalid: the base URL cannot be used.
         """
         connection = self.connection()
+        kwargs.setdefault("allow_insecure", self.allow_insecure_http)
         return HttpResponsesApi(connection.endpoint, connection.api_key, *args, **kwargs)
 
     def connection(self) -> Connection:
@@ -77,7 +81,7 @@ class ResponsesCredentials(CredentialsBlock):
             CredentialsMissing: the key is empty.
             EndpointInvalid: the base URL cannot be used.
         """
-        if not self.api_key.get_secret_value():
+        if not self.api_key.get_secret_value().strip():
             raise CredentialsMissing
         base_url = check_base_url(self.base_url, allow_insecure=self.allow_insecure_http)
         return Connection(
@@ -85,10 +89,11 @@ class ResponsesCredentials(CredentialsBlock):
             self.api_key,
             self._reference(),
             ProviderProfile(send_store=self.send_store, send_background=self.send_background),
+            self.allow_insecure_http,
         )
 
     def _reference(self) -> str:
-        name = self._block_document_name
+        name = saved_name(self)
         return f"block:{self.get_block_type_slug()}/{name}" if name else ENVIRONMENT
 
 

@@ -3,14 +3,13 @@
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
 from rich.console import Console
 
 from prefect_responses.attempt import Attempt
 from prefect_responses.cli import printing
-from prefect_responses.cli.finding import ALL, DEFAULT, Where, Which, ledger_to_read
+from prefect_responses.cli.finding import ALL, DEFAULT, Flag, Where, Which, ledger_to_read
 from prefect_responses.ledger import LedgerAudit
 from prefect_responses.statuses import AttemptState
 
@@ -21,7 +20,7 @@ IN_DOUBT = 3
 async def audit(
     *,
     which: Which = ALL,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Flag = False,
     where: Where = DEFAULT,
 ) -> None:
     """Count what was sent and recorded, and name what is in doubt.
@@ -57,25 +56,23 @@ def what_is_proven(found: LedgerAudit) -> str:
     """Say in one sentence what the record proves."""
     if not found.states:
         return "Nothing is recorded here, so nothing is proven."
-    open_ = len(found.in_doubt) + len(sending(found))
-    if open_:
+    recorded = (
+        f"{_counted(found.posts_accepted, 'POST')} accepted = "
+        f"{_counted(found.response_ids, 'response ID')} recorded"
+    )
+    if open_ := len(found.in_doubt) + len(sending(found)):
         return (
-            f"Not proven: of {_counted(open_, 'POST')} it is not known whether the API accepted "
-            f"it; {_counted(found.posts_accepted, 'other POST')} have their response ID recorded."
+            f"Not proven: whether the API accepted {_counted(open_, 'POST')} is not known; "
+            f"besides, {recorded}."
         )
     if found.duplicates:
         return "Not proven: attempts share a response ID, so the IDs do not tell what was paid."
-    given_up = found.posts_possible
     rest = (
-        f"; beside them {_counted(given_up, 'POST')} given up in doubt may have been accepted"
-        if given_up
-        else "; no other POST can have been accepted"
+        f"besides, {_counted(given_up, 'POST')} given up in doubt may have been accepted"
+        if (given_up := found.posts_possible)
+        else "no other POST can have been accepted"
     )
-    return (
-        f"Proven: {_counted(found.posts_accepted, 'POST')} accepted = "
-        f"{_counted(found.response_ids, 'response ID')} recorded, for "
-        f"{_counted(found.keys, 'key')}{rest}."
-    )
+    return f"Proven: {recorded}, for {_counted(found.keys, 'key')}; {rest}."
 
 
 def _counted(count: int, noun: str) -> str:
@@ -112,7 +109,7 @@ def _print(console: Console, found: LedgerAudit) -> None:
     for title, lines in _named(found):
         console.print(printing.plain(title, "bold"))
         for line in lines:
-            console.print(printing.plain(f"  {line}"))
+            console.print(printing.plain(f"  {printing.one_line(line)}"))
     console.print(printing.plain(what_is_proven(found), "bold"))
 
 

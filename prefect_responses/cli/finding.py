@@ -1,9 +1,10 @@
-"""Find and open the ledger that a command is about."""
+"""Which ledger and which attempts a command is about, and the ledger opened."""
 
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated, TypeAlias
 
 from cyclopts import Parameter
 
@@ -12,6 +13,9 @@ from prefect_responses.errors import LedgerUnavailable, RequestInvalid
 from prefect_responses.identity import job_scope
 from prefect_responses.ledger import Ledger, LedgerNotDurableWarning
 from prefect_responses.ledger.reading import check_is_there, reading
+
+#: An option that is there or is not.
+Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
 
 
 @Parameter(name="*")

@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from prefect_responses.attempt import Attempt
 from prefect_responses.cli import printing
-from prefect_responses.cli.finding import ALL, DEFAULT, Where, Which, ledger_to_read
+from prefect_responses.cli.finding import ALL, DEFAULT, Flag, Where, Which, ledger_to_read
 from prefect_responses.clock import SystemClock
 from prefect_responses.errors import RequestInvalid
 from prefect_responses.ledger import Bodies, Ledger
@@ -27,8 +28,8 @@ async def show(  # noqa: PLR0913 - each is one option of the command
     state: Annotated[list[AttemptState] | None, Parameter(negative="")] = None,
     limit: int = 50,
     attempt: str | None = None,
-    bodies: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    bodies: Flag = False,
+    json: Flag = False,
     where: Where = DEFAULT,
 ) -> None:
     """Show the attempts that were planned last, or one attempt in full.
@@ -69,15 +70,26 @@ async def upgrade(*, where: Where = DEFAULT) -> None:
 
 def _print_table(attempts: deque[Attempt]) -> None:
     console, now = printing.console(), time.time()
-    rows = ((_call(one), _standing(one), _age(one, now), _ids(one)) for one in attempts)
-    console.print(printing.table("call", "state", "age", "IDs", rows=rows))
+    is_wide = console.width >= _WIDE
+    columns = ("call", "attempt, response, flow run") if is_wide else ("call and its IDs",)
+    rows = ((_standing(one), _age(one, now), *_cells(one, is_wide=is_wide)) for one in attempts)
+    console.print(printing.table("state", "age", *columns, rows=rows))
     if len(attempts) == attempts.maxlen:
         console.print(f"These are the last {len(attempts)}; --limit shows more.")
 
 
-def _call(attempt: Attempt) -> Text:
+#: Columns of a terminal from which on IDs, which are long, stand beside their call.
+_WIDE = 120
+
+
+def _cells(attempt: Attempt, *, is_wide: bool) -> tuple[str, ...]:
+    call, ids = _call(attempt), _ids(attempt)
+    return ("\n".join(call), "\n".join(ids)) if is_wide else ("\n".join(call + ids),)
+
+
+def _call(attempt: Attempt) -> list[str]:
     number = f" attempt {attempt.number}" if attempt.number > 1 else ""
-    return printing.plain(f"{printing.name_of(attempt)}{number}\n{attempt.scope}")
+    return [f"{printing.name_of(attempt)}{number}", printing.one_line(attempt.scope)]
 
 
 def _standing(attempt: Attempt) -> Text:
@@ -91,13 +103,9 @@ def _age(attempt: Attempt, now: float) -> str:
     return printing.age(now - attempt.planned_at)
 
 
-def _ids(attempt: Attempt) -> Text:
-    lines = [f"attempt {attempt.id}"]
-    if attempt.response_id is not None:
-        lines.append(f"response {attempt.response_id}")
-    if attempt.flow_run_id is not None:
-        lines.append(f"flow run {attempt.flow_run_id}")
-    return printing.plain("\n".join(lines))
+def _ids(attempt: Attempt) -> list[str]:
+    known = (attempt.id, attempt.response_id, attempt.flow_run_id)
+    return [printing.one_line(each) for each in known if each is not None]
 
 
 async def _show_one(ledger: Ledger, attempt_id: str, *, bodies: bool, json: bool) -> None:
@@ -109,7 +117,9 @@ async def _show_one(ledger: Ledger, attempt_id: str, *, bodies: bool, json: bool
     if json:
         printing.print_json(record)
     else:
-        printing.console().print(printing.facts({k: _written(v) for k, v in record.items()}))
+        printing.console().print(
+            printing.facts({name: _written(name, value) for name, value in record.items()})
+        )
 
 
 def _body(body: bytes | None) -> Any:
@@ -119,7 +129,9 @@ def _body(body: bytes | None) -> Any:
         return body.decode(errors="replace") if body is not None else None
 
 
-def _written(value: Any) -> Any:
+def _written(name: str, value: Any) -> Any:
     if isinstance(value, dict):
         return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    if isinstance(value, float) and name.endswith(("_at", "_before")):
+        return datetime.fromtimestamp(value, UTC).isoformat(sep=" ", timespec="milliseconds")
     return value

@@ -42,6 +42,11 @@ def cleaned(text: str) -> str:
     )
 
 
+def one_line(text: str) -> str:
+    """Return *text* as it may stand in a line of ours, so that it cannot make up lines."""
+    return cleaned(text).replace("\n", "\N{REPLACEMENT CHARACTER}")
+
+
 def table(*columns: str, rows: Iterable[Iterable[object]], title: str | None = None) -> Table:
     """Return a table of texts."""
     made = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
@@ -93,7 +98,7 @@ def name_of(attempt: Attempt) -> str:
     head, digest, sum_ = attempt.name.partition("sha256:")
     name = f"{head}{digest}{sum_[:_DIGEST_SHOWN]}…" if digest else attempt.name
     shown = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-    return f"{shown} [{attempt.ordinal}]" if attempt.ordinal else shown
+    return one_line(f"{shown} [{attempt.ordinal}]" if attempt.ordinal else shown)
 
 
 def standing_of(attempt: Attempt) -> str:

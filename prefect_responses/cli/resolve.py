@@ -1,13 +1,10 @@
 """`prefect-responses resolve`: end a doubt by what a person found on the server."""
 
 import time
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from prefect_responses.attempt import Attempt
 from prefect_responses.cli import printing
-from prefect_responses.cli.finding import DEFAULT, Where, ledger_to_write
+from prefect_responses.cli.finding import DEFAULT, Flag, Where, ledger_to_write
 from prefect_responses.client.endpoints import path_segment
 from prefect_responses.errors import IllegalMove, RequestInvalid
 from prefect_responses.ledger import Ledger, MarkInDoubt, ResolveDoubt
@@ -19,7 +16,7 @@ async def resolve(
     /,
     *,
     created: str | None = None,
-    not_created: Annotated[bool, Parameter(negative="")] = False,
+    not_created: Flag = False,
     where: Where = DEFAULT,
 ) -> None:
     """Say what was found on the server of an attempt that is in doubt.

@@ -33,17 +33,19 @@ class Connection:
         api_key: the key; it is in no repr and reaches no ledger.
         reference: how another process finds the same key again (block name or environment).
         profile: what the server understands.
+        allow_insecure: take an http URL on any host.
     """
 
     endpoint: Endpoint
     api_key: SecretStr
     reference: str
     profile: ProviderProfile = field(default_factory=ProviderProfile)
+    allow_insecure: bool = False
 
     def identity(self) -> tuple[object, ...]:
         """Return what tells two connections apart, without the key itself."""
         key = hashlib.sha256(self.api_key.get_secret_value().encode()).hexdigest()
-        return (self.endpoint, key, self.profile)
+        return (self.endpoint, key, self.profile, self.allow_insecure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ async def open_responses(  # noqa: PLR0913 - each says something else of how to 
             transport=transport,
             timeouts=Timeouts(submit=submit_timeout),
             max_connections=CONNECTIONS[transport],
+            allow_insecure=connection.allow_insecure,
         )
 
     account = (*connection.identity(), transport, submit_timeout)

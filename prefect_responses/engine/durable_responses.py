@@ -61,7 +61,7 @@ class DurableResponses:
         observer = Unfailing(observer)
         polling = Polling(ledger, api, clock, observer)
         wire = asyncio.Semaphore(on_the_wire)
-        submission = Submission(ledger, api, clock, profile, wire, observer)
+        submission = Submission(ledger, api, clock, profile, wire, observer=observer)
         self._driver = Driver(ledger, submission, polling, clock, observer)
         self._changes = Changes(ledger, api, clock, self._driver)
 

@@ -50,7 +50,7 @@ def _unsuccessful(
     kind: type[ResponseFailed | ResponseCancelled | ResponseExpired], attempt: Attempt, what: str
 ) -> ResponsesError:
     error = attempt.error or {}
-    reason = f": {error['message']}" if error.get("message") else ""
+    reason = f": {str(error['message']).rstrip('.')}" if error.get("message") else ""
     return kind(
         f"Response {attempt.response_id} {what}{reason}. "
         "Retry the flow run to submit it once more.",

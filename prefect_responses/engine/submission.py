@@ -89,6 +89,7 @@ class Submission:
         clock: Clock,
         profile: ProviderProfile,
         on_the_wire: asyncio.Semaphore,
+        *,
         observer: Observer,
     ) -> None:
         self._ledger = ledger

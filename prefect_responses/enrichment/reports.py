@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
 
-from prefect_responses.enrichment.rows import REPLAYABLE, RowOutcome
+from prefect_responses.enrichment.rows import REPLAY_RULES, ReplayRule, RowOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -184,8 +184,16 @@ class EnrichReport(ShardCounts):
         return [(title, names) for title, names in named if names]
 
 
+#: What makes a row be asked again, where something does.
+_HINTS = {
+    ReplayRule.ON_REQUEST: " (kept; a new prompt version asks again)",
+    ReplayRule.NEXT_RUN: " (the next run asks again)",
+    ReplayRule.WHEN_RESOLVED: " (see `prefect-responses audit`)",
+}
+
+
 def _hint(outcome: RowOutcome) -> str:
-    return f" (again with --replay {outcome})" if outcome in REPLAYABLE else ""
+    return _HINTS.get(REPLAY_RULES[outcome], "")
 
 
 def _names(names: Sequence[str]) -> str:

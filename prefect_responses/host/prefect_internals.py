@@ -13,6 +13,8 @@ from prefect.context import ContextModel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from prefect.blocks.core import Block
+
 C = TypeVar("C", bound=ContextModel)
 
 
@@ -27,3 +29,8 @@ def enclosing(context: C | None) -> Iterator[C]:
         token = context._token  # noqa: SLF001 - the one private attribute; see the module docstring
         before = None if token is None else token.old_value
         context = before if isinstance(before, type(context)) else None
+
+
+def saved_name(block: Block | None) -> str | None:
+    """Return the name that *block* was saved under, or None if it was never saved."""
+    return None if block is None else block._block_document_name  # noqa: SLF001 - see above

@@ -97,7 +97,7 @@ def _apart(rows: Collection[tuple[str, ...]], *names: str) -> dict[str, list[Any
 
 async def _write(connection: AsyncConnection, picture: Picture) -> None:
     if picture.new_attempts:
-        await connection.execute(statements.add_attempts(), list(picture.new_attempts.values()))
+        await connection.execute(statements.add_attempts(), picture.new_attempts)
         await connection.execute(statements.add_bodies(), picture.new_bodies)
     for columns, changes in _by_columns(picture).items():
         await connection.execute(statements.change_attempts(columns), changes)

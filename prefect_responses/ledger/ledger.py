@@ -20,7 +20,7 @@ from prefect_responses.ledger.writer import Writer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 
-    from sqlalchemy import URL, Executable, Row
+    from sqlalchemy import URL, Executable
 
     from prefect_responses.attempt import Attempt
     from prefect_responses.clock import Clock
@@ -234,7 +234,7 @@ class Ledger:
             async with self._reads.begin() as connection:
                 return await take_audit(connection, scope)
 
-    async def _read(self, statement: Executable) -> Sequence[Row[Any]]:
+    async def _read(self, statement: Executable) -> Sequence[Any]:
         with translated():
             async with self._reads.connect() as connection:
                 return (await connection.execute(statement)).all()

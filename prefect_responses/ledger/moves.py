@@ -45,8 +45,7 @@ def claim(picture: Picture, verb: Claim) -> Verdict:
     if _is_ours(picture, attempt) and attempt.client_request_id == verb.client_request_id:
         return Verdict(attempt, moved=True)
     speaker = picture.speaker(attempt)
-    planned = attempt.state is AttemptState.PLANNED
-    if speaker.id != attempt.id or not planned or picture.rival(attempt):
+    if speaker.id != attempt.id or attempt.state is not AttemptState.PLANNED:
         return Verdict(speaker, moved=False)
     claimed = picture.change(
         attempt,

@@ -52,7 +52,7 @@ class Picture:
 
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
-        self.new_attempts: dict[str, dict[str, Any]] = {}
+        self.new_attempts: list[dict[str, Any]] = []
         self.new_bodies: list[dict[str, Any]] = []
         self.new_claims: list[dict[str, Any]] = []
         self.changed: dict[str, dict[str, Any]] = {}
@@ -162,7 +162,7 @@ class Picture:
 
     def insert(self, attempt: Attempt, request: bytes) -> Attempt:
         """Add *attempt* with the request that it was made for."""
-        self.new_attempts[attempt.id] = values_of(attempt)
+        self.new_attempts.append(values_of(attempt))
         self.new_bodies.append(
             {"attempt_id": attempt.id, "request": request or None, "response": None}
         )
@@ -173,10 +173,8 @@ class Picture:
         """Replace *facts* of an attempt."""
         changed = evolve(attempt, facts)
         self._attempts[attempt.id] = changed
-        pending = self.new_attempts.get(attempt.id)
-        if pending is None:
-            pending = self.changed.setdefault(attempt.id, {})
-        pending.update(stored(facts))
+        # Never one of this group's new attempts: nobody knows its ID before the commit.
+        self.changed.setdefault(attempt.id, {}).update(stored(facts))
         return changed
 
     def keep_response(self, attempt: Attempt, response: bytes) -> None:

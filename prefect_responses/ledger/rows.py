@@ -55,12 +55,14 @@ def values_of(attempt: Attempt) -> dict[str, Any]:
 
 def evolve(attempt: Attempt, facts: Mapping[str, Any]) -> Attempt:
     """Return *attempt* with *facts* replaced; a third of what `dataclasses.replace` costs."""
-    values = dict(zip(Attempt.__slots__, _ALL(attempt), strict=True))
-    values.update(facts)
-    return Attempt(*values.values())
+    values = list(_ALL(attempt))
+    for name, value in facts.items():
+        values[_PLACES[name]] = value
+    return Attempt(*values)
 
 
 _ALL = attrgetter(*Attempt.__slots__)
+_PLACES = {name: place for place, name in enumerate(Attempt.__slots__)}
 _FIELDS = tuple(name for name in Attempt.__slots__ if name != "endpoint")
 
 

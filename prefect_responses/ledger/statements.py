@@ -67,14 +67,14 @@ def siblings_of() -> Select[Any]:
 
 @lru_cache(maxsize=1)
 def attempts_named() -> Select[Any]:
-    """Read all attempts of these scopes and names (*calls*; also *scopes* and *names* apart)."""
+    """Read all attempts of these scopes and names (*calls*; *scopes* and *names* apart)."""
     columns = {"scopes": attempts.c.scope, "names": attempts.c.name}
     return select(attempts).where(_among("calls", columns))
 
 
 @lru_cache(maxsize=1)
 def carriers_of() -> Select[Any]:
-    """Read the attempts that carry these *responses* (also *base_urls* and *response_ids* apart)."""
+    """Read the attempts that carry these *responses* (*base_urls* and *response_ids* apart)."""
     columns = {"base_urls": attempts.c.base_url, "response_ids": attempts.c.response_id}
     return select(attempts).where(_among("responses", columns))
 

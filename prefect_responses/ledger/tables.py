@@ -168,7 +168,12 @@ MAYBE_SENT = (
 
 # Not unique: a proxy may repeat IDs, and one constraint error must not roll back a group of
 # accepted IDs. The audit reports duplicates.
-Index("attempts_response", attempts.c.base_url, attempts.c.response_id)
+Index(
+    "attempts_response",
+    attempts.c.response_id,
+    sqlite_where=text("response_id IS NOT NULL"),
+    postgresql_where=text("response_id IS NOT NULL"),
+)
 Index("attempts_in_order", attempts.c.planned_at, attempts.c.id)
 Index("attempts_of_scope", attempts.c.scope, attempts.c.planned_at, attempts.c.id)
 Index(

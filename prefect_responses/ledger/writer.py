@@ -112,7 +112,8 @@ class Writer:
         if not verbs:
             return []
         try:
-            return await self._transaction(verbs)
+            with translated():
+                return await self._transaction(verbs)
         except (LedgerLocked, LedgerUnavailable) as exc:
             return [exc] * len(verbs)
         except Exception as exc:  # noqa: BLE001 - whatever it is, only its caller must fail
@@ -120,19 +121,14 @@ class Writer:
                 return [exc]
         return [answer for verb in verbs for answer in await self._answers([verb])]
 
-    async def _transaction(self, verbs: Sequence[Verb]) -> Sequence[Answer]:
-        with translated():
-            for _ in range(RACES):
-                try:
-                    return await self._try(verbs)
-                except Exception as exc:
-                    if not is_conflict(exc):
-                        raise
-            return await self._try(verbs)
-
-    async def _try(self, verbs: Sequence[Verb]) -> Sequence[Answer]:
-        async with self._engine.begin() as connection:
-            return await commit_group(connection, self._dialect, self.owner, verbs)
+    async def _transaction(self, verbs: Sequence[Verb], races: int = RACES) -> Sequence[Answer]:
+        try:
+            async with self._engine.begin() as connection:
+                return await commit_group(connection, self._dialect, self.owner, verbs)
+        except Exception as exc:
+            if races == 0 or not is_conflict(exc):
+                raise
+        return await self._transaction(verbs, races - 1)
 
     def _give_up(self, group: Sequence[Asked]) -> None:
         for _, caller in group:

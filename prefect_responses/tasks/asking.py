@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import orjson
 
 from prefect_responses.attempt import Draft
 from prefect_responses.blocks.response_ledger import address_of
@@ -18,7 +20,7 @@ from prefect_responses.decisions.policies import (
 from prefect_responses.engine.calls import Call
 from prefect_responses.engine.connections import open_responses
 from prefect_responses.engine.runtime import current_runtime
-from prefect_responses.errors import RequestInvalid
+from prefect_responses.errors import OwnerLost, RequestInvalid
 from prefect_responses.host.ledger_identity import hold_to_ledger
 from prefect_responses.host.origins import read_host
 from prefect_responses.identity import (
@@ -32,13 +34,17 @@ from prefect_responses.settings import ResponsesSettings
 from prefect_responses.wire.requests import outgoing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+    from enum import StrEnum
 
     from prefect_responses.blocks.response_ledger import ResponseLedger
     from prefect_responses.blocks.responses_credentials import ResponsesCredentials
     from prefect_responses.engine.connections import Connection
     from prefect_responses.engine.durable_responses import DurableResponses
     from prefect_responses.host.origins import Host
+
+T = TypeVar("T")
+E = TypeVar("E", bound="StrEnum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,19 @@ class Ask:
     ledger: ResponseLedger | None = field(default=None, hash=False)
 
 
+def one_of(words: type[E], name: str, given: str) -> E:
+    """Return the word of *words* that was given as *name*.
+
+    Raises:
+        RequestInvalid: there is no such word.
+    """
+    try:
+        return words(given)
+    except ValueError as error:
+        known = ", ".join(repr(word.value) for word in words)
+        raise RequestInvalid(f"{name}= takes one of {known}, not {given!r}.") from error
+
+
 async def open_call(ask: Ask) -> tuple[DurableResponses, Call]:
     """Return the engine and the call that stand for *ask*. Nothing is sent or claimed yet.
 
@@ -78,10 +97,27 @@ async def open_call(ask: Ask) -> tuple[DurableResponses, Call]:
         LedgerError: the ledger cannot be used, or is another than the flow run began with.
     """
     connection = connection_of(ask.credentials)
+    # The client writes exactly what the digest is taken of, whatever Python types it came in.
+    ask = replace(ask, request=orjson.loads(canonical_json(ask.request)))
     _check(ask, connection)
     host = await read_host(scope=ask.scope, key=ask.key)
     responses = await open_engine(connection, ask.ledger, host, accept_new=ask.accept_new_ledger)
     return responses, _call(ask, connection, host)
+
+
+async def with_engine(ask: Ask, do: Callable[[DurableResponses, Call], Awaitable[T]]) -> T:
+    """Return what *do* makes of the engine and the call that stand for *ask*.
+
+    A process that was paused past its lease may not submit. Nothing was sent then, and it goes on
+    as a new owner, as if it had been started again.
+
+    Raises:
+        ResponsesError: see `open_call`, and what *do* raises.
+    """
+    try:
+        return await do(*await open_call(ask))
+    except OwnerLost:
+        return await do(*await open_call(ask))
 
 
 async def open_engine(
@@ -121,9 +157,29 @@ async def open_engine(
 def _check(ask: Ask, connection: Connection) -> None:
     if ask.key is not None and ask.sample is not None:
         raise RequestInvalid("Give key= or sample=, not both: each tells calls apart by itself.")
+    _check_names(ask)
+    _check_numbers(ask)
     if not ask.request.get("model") and not ask.request.get("prompt"):
         raise RequestInvalid("The request names no model; give model=.")
     outgoing(ask.request, key="", profile=connection.profile)
+
+
+def _check_names(ask: Ask) -> None:
+    for name, text in (("key", ask.key), ("scope", ask.scope)):
+        if text is None:
+            continue
+        if not text.strip():
+            raise RequestInvalid(f"{name}= is empty; give a text that finds this response again.")
+        if "\0" in text:
+            raise RequestInvalid(f"{name}= holds a NUL character, which ledgers cannot keep.")
+        canonical_json(text)  # half a character cannot be kept either
+
+
+def _check_numbers(ask: Ask) -> None:
+    if ask.sample is not None and ask.sample < 0:
+        raise RequestInvalid(f"sample= is {ask.sample}; samples are counted from 0.")
+    if ask.max_attempts < 1:
+        raise RequestInvalid(f"max_attempts= is {ask.max_attempts}; it takes at least 1.")
 
 
 def _call(ask: Ask, connection: Connection, host: Host) -> Call:

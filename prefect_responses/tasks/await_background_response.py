@@ -47,7 +47,9 @@ class AwaitBackgroundResponse(Block):
     _block_type_name: ClassVar[str] = "Await Background Response"
     _block_type_slug: ClassVar[str] = "await-background-response"
     _logo_url: ClassVar[HttpUrl] = HttpUrl("https://openai.com/favicon.ico")
-    _documentation_url: ClassVar[HttpUrl] = HttpUrl("https://pypi.org/project/prefect-responses/")
+    _documentation_url: ClassVar[HttpUrl] = HttpUrl(
+        "https://platform.openai.com/docs/api-reference/responses"
+    )
 
     poll_least_seconds: float = Field(
         default=0.5, gt=0.0, description="Seconds between two polls at the start."

@@ -12,9 +12,10 @@ from pydantic import Field, HttpUrl
 from prefect_responses.blocks.response_ledger import ResponseLedger
 from prefect_responses.blocks.responses_credentials import ResponsesCredentials
 from prefect_responses.decisions.policies import InDoubtMode, OnChange
+from prefect_responses.engine.outcomes import failure_of
 from prefect_responses.engine.runtime import current_runtime
 from prefect_responses.identity import TASK_CREATE
-from prefect_responses.tasks.asking import Ask, open_call
+from prefect_responses.tasks.asking import Ask, one_of, with_engine
 from prefect_responses.tasks.response_result import ResponseResult
 from prefect_responses.tasks.response_run import ResponseRun
 from prefect_responses.tasks.retrying import worth_retrying
@@ -28,8 +29,9 @@ async def create(ask: Ask) -> ResponseRun:
         RequestRefused: the API refused the request.
         ResponsesError: see `DurableResponses.create`.
     """
-    responses, call = await open_call(ask)
-    attempt = await responses.create(call)
+    attempt = await with_engine(ask, lambda responses, call: responses.create(call))
+    if attempt.response_id is None and (failure := failure_of(attempt)) is not None:
+        raise failure
     return ResponseRun.of(attempt, ask.credentials, ask.ledger)
 
 
@@ -49,7 +51,9 @@ class CreateResponse(JobBlock[ResponseResult]):
     _block_type_name: ClassVar[str] = "Create Response"
     _block_type_slug: ClassVar[str] = "create-response"
     _logo_url: ClassVar[HttpUrl] = HttpUrl("https://openai.com/favicon.ico")
-    _documentation_url: ClassVar[HttpUrl] = HttpUrl("https://pypi.org/project/prefect-responses/")
+    _documentation_url: ClassVar[HttpUrl] = HttpUrl(
+        "https://platform.openai.com/docs/api-reference/responses"
+    )
 
     model: str = Field(description="The model that answers.")
     prompt: str = Field(default="", description="The input, as text.")
@@ -62,6 +66,10 @@ class CreateResponse(JobBlock[ResponseResult]):
     key: str | None = Field(
         default=None,
         description="A name for this response within the flow run, if its text changes.",
+    )
+    scope: str | None = Field(
+        default=None,
+        description="Within which keys are told apart; needed with a key outside flow runs.",
     )
     in_doubt: InDoubtMode = Field(
         default=InDoubtMode.AUTO,
@@ -90,12 +98,17 @@ class CreateResponse(JobBlock[ResponseResult]):
         return await current_runtime().arun(create(self._ask(changes)))
 
     def _ask(self, changes: dict[str, Any]) -> Ask:
-        named = {"model": self.model, "input": self.prompt, "instructions": self.instructions}
+        named = {
+            "model": self.model,
+            "input": self.prompt or None,
+            "instructions": self.instructions,
+        }
         request = {**named, **self.options, **changes}
         given = {name: value for name, value in request.items() if value is not None}
         return Ask(
             given,
             key=self.key,
+            scope=self.scope,
             in_doubt=self.in_doubt,
             credentials=self.credentials,
             ledger=self.ledger,
@@ -174,8 +187,8 @@ def ask_of(given: dict[str, Any]) -> Ask:
         key=given["key"],
         sample=given["sample"],
         scope=given["scope"],
-        on_change=OnChange(given["on_change"]),
-        in_doubt=InDoubtMode(given["in_doubt"]),
+        on_change=one_of(OnChange, "on_change", given["on_change"]),
+        in_doubt=one_of(InDoubtMode, "in_doubt", given["in_doubt"]),
         max_attempts=given.get("max_attempts", 1),
         accept_new_ledger=given["accept_new_ledger"],
         credentials=given["credentials"],

@@ -27,7 +27,7 @@ from prefect_responses.host.origins import read_host
 from prefect_responses.host.progress import RowProgress
 from prefect_responses.host.report_artifacts import publish_report
 from prefect_responses.identity import TASK_SHARD
-from prefect_responses.tasks.asking import open_engine
+from prefect_responses.tasks.asking import one_of, open_engine
 from prefect_responses.tasks.retrying import worth_retrying
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ async def aenrich(  # noqa: PLR0913 - each is a named choice of the user
         output_type=OutputType(output_type),
         model=model,
         options=options or {},
-        in_doubt=InDoubtMode(in_doubt),
+        in_doubt=one_of(InDoubtMode, "in_doubt", in_doubt),
     )
     if max_in_flight < 1:
         raise RequestInvalid(f"max_in_flight is {max_in_flight}; it takes at least 1.")

@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect_responses.decisions.policies import InDoubtMode, OnChange
 from prefect_responses.engine.runtime import current_runtime
 from prefect_responses.identity import TASK_RESPOND
-from prefect_responses.tasks.asking import Ask, open_call
+from prefect_responses.tasks.asking import Ask, with_engine
 from prefect_responses.tasks.create_response import ask_of
 from prefect_responses.tasks.response_result import ResponseResult
 from prefect_responses.tasks.retrying import worth_retrying
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 async def submit_and_wait(ask: Ask) -> ResponseResult:
     """Submit *ask* or find it, wait for its end, and return the answer."""
-    responses, call = await open_call(ask)
-    settled = await responses.respond(call)
+    settled = await with_engine(ask, lambda responses, call: responses.respond(call))
     return ResponseResult.of(settled, ask.ledger)
 
 

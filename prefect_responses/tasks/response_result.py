@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from pydantic import BaseModel, Field, PrivateAttr
@@ -12,11 +12,9 @@ from prefect_responses.engine.calls import Settled
 from prefect_responses.engine.connections import open_ledger
 from prefect_responses.engine.outcomes import failure_of
 from prefect_responses.engine.runtime import current_runtime
+from prefect_responses.host.prefect_internals import saved_name
 from prefect_responses.ledger import DropClaim, Reject, Verb
 from prefect_responses.wire.responses import read_response_object
-
-if TYPE_CHECKING:
-    from prefect.blocks.core import Block
 
 
 class ResponseResult(BaseModel):
@@ -63,7 +61,7 @@ class ResponseResult(BaseModel):
             output_text=text,
             usage=attempt.usage,
             response=document,
-            ledger_block=block_name(ledger),
+            ledger_block=saved_name(ledger),
         )
         result._ledger, result._claim_id = ledger, settled.claim_id
         return result
@@ -92,11 +90,6 @@ class ResponseResult(BaseModel):
             # Or the next call of this run would take another ordinal than it will in a re-run.
             verbs.append(DropClaim(self._claim_id, runtime.now()))
         await ledger.do_all(verbs)
-
-
-def block_name(block: Block | None) -> str | None:
-    """Return the name that *block* was saved under, or None."""
-    return None if block is None else block._block_document_name  # noqa: SLF001 - no public name
 
 
 def without_blocks(state: dict[Any, Any]) -> dict[Any, Any]:

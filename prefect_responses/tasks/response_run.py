@@ -10,20 +10,22 @@ from pydantic import BaseModel, PrivateAttr
 from prefect_responses.attempt import Draft
 from prefect_responses.blocks.response_ledger import ResponseLedger
 from prefect_responses.blocks.responses_credentials import ResponsesCredentials, connection_of
+from prefect_responses.client.endpoints import path_segment
 from prefect_responses.decisions.policies import CallPolicy, PollPolicy
 from prefect_responses.engine.runtime import current_runtime
 from prefect_responses.host.origins import read_host
+from prefect_responses.host.prefect_internals import saved_name
 from prefect_responses.identity import named_scope, request_digest, request_name
 from prefect_responses.tasks.asking import open_engine
 from prefect_responses.tasks.response_result import (
     ResponseResult,
-    block_name,
     load_ledger,
     without_blocks,
 )
 
 if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt
+    from prefect_responses.engine.calls import Settled
     from prefect_responses.engine.connections import Connection
     from prefect_responses.engine.durable_responses import DurableResponses
     from prefect_responses.host.origins import Host
@@ -40,7 +42,7 @@ class ResponseRun(BaseModel, JobRun[ResponseResult]):
 
     Args:
         attempt_id: the ledger's ID.
-        response_id: the API's ID, or None if the request was refused.
+        response_id: the API's ID.
         credentials_block: name of the credentials block, or None for the environment's.
         ledger_block: name of the ledger block, or None for the default ledger.
     """
@@ -63,8 +65,8 @@ class ResponseRun(BaseModel, JobRun[ResponseResult]):
         run = cls(
             attempt_id=attempt.id,
             response_id=attempt.response_id,
-            credentials_block=block_name(credentials),
-            ledger_block=block_name(ledger),
+            credentials_block=saved_name(credentials),
+            ledger_block=saved_name(ledger),
         )
         run._credentials, run._ledger = credentials, ledger
         return run
@@ -102,11 +104,11 @@ class ResponseRun(BaseModel, JobRun[ResponseResult]):
 
     def wait_for_completion(self, poll: PollPolicy | None = None) -> None:  # type: ignore[override]
         """Wait until the response has ended, however it ended; see `fetch_result`."""
-        current_runtime().run(self.settle(poll))
+        current_runtime().run(self.end(poll))
 
     async def await_for_completion(self, poll: PollPolicy | None = None) -> None:
         """Wait until the response has ended; see `wait_for_completion`."""
-        await current_runtime().arun(self.settle(poll))
+        await current_runtime().arun(self.end(poll))
 
     def fetch_result(self, poll: PollPolicy | None = None) -> ResponseResult:  # type: ignore[override]
         """Wait until the response has ended and return the answer.
@@ -128,6 +130,7 @@ class ResponseRun(BaseModel, JobRun[ResponseResult]):
         ledger: ResponseLedger | None,
     ) -> ResponseRun:
         """Do what `attach` does, in the runtime's loop."""
+        path_segment(response_id)  # refuse what is no ID before it is written down
         connection = connection_of(credentials)
         host = await read_host(scope="", key="")
         responses = await open_engine(connection, ledger, host)
@@ -136,11 +139,14 @@ class ResponseRun(BaseModel, JobRun[ResponseResult]):
 
     async def settle(self, poll: PollPolicy | None = None) -> ResponseResult:
         """Do what `fetch_result` does, in the runtime's loop."""
+        return ResponseResult.of(*await self.end(poll))
+
+    async def end(self, poll: PollPolicy | None = None) -> tuple[Settled, ResponseLedger | None]:
+        """Wait, in the runtime's loop, until the response has ended, however it ended."""
         ledger = self._ledger or await load_ledger(self.ledger_block)
         responses = await self._engine(ledger)
         policy = CallPolicy(poll=poll or PollPolicy())
-        settled = await responses.wait(self.attempt_id, policy)
-        return ResponseResult.of(settled, ledger)
+        return await responses.wait(self.attempt_id, policy), ledger
 
     async def _engine(self, ledger: ResponseLedger | None) -> DurableResponses:
         credentials = self._credentials

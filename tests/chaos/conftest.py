@@ -11,8 +11,8 @@ from prefect_responses.emulator.server import EmulatorThread
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from lab import Lab  # noqa: E402 - neighbours, found by the line above
-from nursery import Nursery  # noqa: E402
+from lab import Lab
+from nursery import Nursery
 
 
 @pytest.fixture(scope="session")

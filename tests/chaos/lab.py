@@ -11,12 +11,13 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.request import Request, urlopen
 
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.states import AwaitingRetry
 
@@ -57,6 +58,12 @@ class Lab:
     @property
     def ledger_url(self) -> str:
         return f"sqlite:///{self.folder / 'responses.db'}"
+
+    def beside(self, name: str) -> Lab:
+        """Return a lab with a folder, and so a ledger, of its own, and all else in common."""
+        folder = self.folder / name
+        folder.mkdir()
+        return replace(self, folder=folder)
 
     def plan(self, name: str, **parameters: Any) -> str:
         """Create a flow run; return its ID."""
@@ -132,6 +139,10 @@ class Lab:
         """Return what the flow run's processes printed."""
         return (self.folder / f"{run_id}.log").read_text(errors="replace")
 
+    def all_logs(self) -> str:
+        """Return what all processes printed, those of labs beside this one too."""
+        return "\n".join(file.read_text(errors="replace") for file in self.folder.rglob("*.log"))
+
     def notes(self, what: str) -> list[Any]:
         """Return what the stories noted under *what*, in order."""
         file = self.folder / f"{what}.notes"
@@ -185,22 +196,38 @@ class Lab:
     def cancel_upstream(self, response_id: str) -> None:
         """Cancel a response as somebody else would."""
         url = f"{self.emulator.url}/responses/{response_id}/cancel"
-        request = Request(url, method="POST", headers={"authorization": "Bearer sk-lab"})
-        with urlopen(request, timeout=PATIENCE) as answer:
-            assert answer.status == HTTPStatus.OK
+        headers = {"authorization": "Bearer sk-lab"}
+        assert httpx.post(url, headers=headers, timeout=PATIENCE).status_code == HTTPStatus.OK
 
     # --- what the ledger says ---------------------------------------------------------------------
 
+    def owners(self) -> int:
+        """Return how many owners have registered."""
+        url = f"file:{self.folder / 'responses.db'}?mode=ro"
+        with closing(sqlite3.connect(url, uri=True)) as database:
+            return int(database.execute("SELECT count(*) FROM owners").fetchone()[0])
+
+    def is_locked(self) -> bool:
+        """Tell whether some process is in the middle of writing to the ledger."""
+        with closing(sqlite3.connect(self.folder / "responses.db", timeout=0.1)) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            return False
+
     def attempts(self, text: str, columns: str = "outcome") -> list[Any]:
         """Return *columns* of the attempts at *text*, by ordinal and number; a list if one."""
-        database = sqlite3.connect(f"file:{self.folder / 'responses.db'}?mode=ro", uri=True)
-        try:
+        if not (file := self.folder / "responses.db").exists():
+            return []
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+            tables = "SELECT 1 FROM sqlite_master WHERE name = 'bodies'"
+            if not database.execute(tables).fetchall():
+                return []
             rows = database.execute(
                 f"SELECT {columns}, request FROM attempts JOIN bodies ON attempt_id = id "  # noqa: S608
                 "ORDER BY ordinal, number"
             ).fetchall()
-        finally:
-            database.close()
         found = [row[:-1] for row in rows if _asks(row[-1], text)]
         return [row[0] for row in found] if "," not in columns else found
 
@@ -209,7 +236,7 @@ class Lab:
         end = time.monotonic() + seconds
         while not what():
             if time.monotonic() > end:
-                raise TimeoutError("It did not happen.")
+                raise TimeoutError("It did not happen.\n" + self.all_logs())
             time.sleep(0.05)
 
     def stop_all(self) -> None:

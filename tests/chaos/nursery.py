@@ -17,8 +17,10 @@ import sys
 import threading
 import warnings
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LOOK_AGAIN = 0.02
 
@@ -59,6 +61,7 @@ class Nursery:
         self._children: dict[int, Child] = {}
         self._lock = threading.Lock()
         self._born = threading.Condition(self._lock)
+        self._one_by_one = threading.Lock()
         self._latest: Child | None = None
         self._process = subprocess.Popen(
             [sys.executable, __file__],
@@ -72,7 +75,7 @@ class Nursery:
     def start(self, entrypoint: str, log: Path, env: dict[str, str]) -> Child:
         """Start the flow at *entrypoint* with *env* added to the environment."""
         order = {"entrypoint": entrypoint, "log": str(log), "env": env}
-        with self._born:
+        with self._one_by_one, self._born:
             self._latest = None
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps(order).encode() + b"\n")

@@ -22,7 +22,9 @@ from prefect_responses import (
     create_response,
     respond,
 )
-from prefect_responses.errors import ResponsesError
+from prefect_responses.client.http import HttpResponsesApi
+from prefect_responses.errors import LedgerLocked, ResponsesError
+from prefect_responses.ledger import Ledger
 
 MODEL = "echo"
 
@@ -81,14 +83,14 @@ def patient(text: str) -> str:
 
 
 @flow
-def impatient_task(text: str, timeout: float) -> str:
-    hasty = respond.with_options(retries=6, retry_delay_seconds=0, timeout_seconds=timeout)
+def impatient_task(text: str, patience: float) -> str:
+    hasty = respond.with_options(retries=6, retry_delay_seconds=0, timeout_seconds=patience)
     return hasty(model=MODEL, input=text).status
 
 
 @flow
-async def impatient_async_task(text: str, timeout: float) -> str:
-    hasty = arespond.with_options(retries=6, retry_delay_seconds=0, timeout_seconds=timeout)
+async def impatient_async_task(text: str, patience: float) -> str:
+    hasty = arespond.with_options(retries=6, retry_delay_seconds=0, timeout_seconds=patience)
     return (await hasty(model=MODEL, input=text)).status
 
 
@@ -265,16 +267,34 @@ def interrupted_by_ctrl_c(text: str) -> None:
     try:
         respond(model=MODEL, input=text)
     except KeyboardInterrupt:
-        note("interrupted", True)
+        note("interrupted", "yes")
     ask(text)
 
 
+def fail_once(verb: str) -> None:
+    """Let the ledger refuse one verb as if another process held it; `POST` breaks the client."""
+    answer, create = Ledger.do, HttpResponsesApi.create
+
+    async def refusing(self: Ledger, asked: Any) -> Any:
+        if type(asked).__name__ == verb and first_time("refused"):
+            raise LedgerLocked
+        return await answer(self, asked)
+
+    async def breaking(self: HttpResponsesApi, *args: Any, **kwargs: Any) -> Any:
+        if verb == "POST" and first_time("refused"):
+            raise Transient
+        return await create(self, *args, **kwargs)
+
+    Ledger.do, HttpResponsesApi.create = refusing, breaking  # type: ignore[method-assign]
+
+
 @flow
-def caught_and_asked_again(text: str) -> None:
+def caught_and_asked_again(text: str, verb: str) -> None:
+    fail_once(verb)
     for _ in range(3):
         try:
             ask(text)
-        except ResponsesError as error:
+        except (ResponsesError, Transient) as error:
             note("caught", type(error).__name__)
         else:
             return

@@ -5,10 +5,15 @@ Run it on every version that is supported: `make test test-prefect-3.9`.
 
 from __future__ import annotations
 
+import pytest
 from prefect import flow, task, unmapped
+from prefect.blocks.system import Secret
 from prefect.context import FlowRunContext, TaskRunContext
 
-from prefect_responses.host.prefect_internals import enclosing
+from prefect_responses.host.prefect_internals import enclosing, saved_name
+
+# Prefect leaves sockets of its own to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def task_names() -> list[str]:
@@ -136,3 +141,12 @@ def test_what_encloses_is_forgotten_when_it_ends():
     first()
 
     assert names() == ([], [])
+
+
+def test_a_saved_block_says_under_which_name():
+    block = Secret(value="not a secret")
+
+    assert (saved_name(None), saved_name(block)) == (None, None)
+    block.save("internals", overwrite=True)
+    assert saved_name(block) == "internals"
+    assert saved_name(Secret.load("internals")) == "internals"

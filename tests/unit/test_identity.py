@@ -53,10 +53,10 @@ def test_a_digest_never_changes(case):
 
 
 def test_pinned_words():
-    assert identity.DIGEST_VERSION == GOLDEN["digest_version"]
-    assert identity.METADATA_KEY == GOLDEN["metadata_key"]
-    assert wire_requests.METADATA_KEY == GOLDEN["metadata_key"]
-    assert identity.LEDGER_INPUT_KEY == GOLDEN["ledger_input_key"]
+    assert GOLDEN["digest_version"] == identity.DIGEST_VERSION
+    assert GOLDEN["metadata_key"] == identity.METADATA_KEY
+    assert GOLDEN["metadata_key"] == wire_requests.METADATA_KEY
+    assert GOLDEN["ledger_input_key"] == identity.LEDGER_INPUT_KEY
 
 
 def test_pinned_task_names():
@@ -144,7 +144,6 @@ def test_canonical_forms(value, written):
         ({"a": 2**64}, r"^\$\.a is beyond 64 bits"),
         ({"a": -(2**63) - 1}, r"^\$\.a is beyond 64 bits"),
     ],
-    ids=str,
 )
 def test_what_json_cannot_say_is_refused(value, complaint):
     with pytest.raises(RequestInvalid, match=complaint):

@@ -41,7 +41,7 @@ LEGAL = {
     (SETTLED, SETTLED),
 }
 
-C, F, I, X, E, R, A, S = (
+C, F, I, X, E, R, A, S = (  # noqa: E741 - as in the table
     Outcome.COMPLETED,
     Outcome.FAILED,
     Outcome.INCOMPLETE,
@@ -96,7 +96,7 @@ def test_every_outcome_can_be_reached():
 
 
 def test_late_moves():
-    assert LATE_MOVES == {A: {SUBMITTED, S}, X: {C}}
+    assert {A: {SUBMITTED, S}, X: {C}} == LATE_MOVES
     late = {to for targets in LATE_MOVES.values() for to in targets}
     assert {to for to in late if isinstance(to, Outcome)} == SETTLEMENTS[SETTLED]
     assert {to for to in late if isinstance(to, AttemptState)} | {SETTLED} == MOVES[SETTLED]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -34,6 +33,7 @@ from prefect_responses.statuses import AttemptState, Outcome, ResponseStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 POSTGRES = os.environ.get("PREFECT_RESPONSES_TEST_POSTGRES_URL", "")
 TEMPLATES: dict[str, Any] = {}

@@ -45,7 +45,7 @@ async def test_the_same_id_again_changes_nothing(ledger, stage):
 
 
 @pytest.mark.parametrize("before", ["claimed", "doubted", "abandoned"])
-async def test_an_id_lands_on_the_attempt_that_asked_for_it(ledger, other, stage, before):
+async def test_an_id_lands_on_the_attempt_that_asked_for_it(other, stage, before):
     attempt = await getattr(stage, before)()
 
     verdict = await other.do(stage.acceptance(attempt, "resp_1"))

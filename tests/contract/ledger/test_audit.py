@@ -74,7 +74,10 @@ async def test_what_is_out_of_line_is_named(ledger, stage, draft):
     audit = await ledger.audit("s")
 
     assert audit.in_doubt == (doubted,)
-    assert {one.attempt.id: one.followers for one in audit.abandoned} == {given_up.id: 0, second.id: 1}
+    assert {one.attempt.id: one.followers for one in audit.abandoned} == {
+        given_up.id: 0,
+        second.id: 1,
+    }
     assert Abandoned(given_up, 0) in audit.abandoned
     assert audit.surplus == (late,)
     assert set(audit.unsettled) == {doubted, third}
@@ -106,9 +109,7 @@ async def test_a_repeated_response_id_is_named_with_its_attempts(ledger, stage):
     audit = await ledger.audit()
 
     assert audit.duplicates == (
-        Duplicate(
-            "https://api.example.com/v1", "resp_1", tuple(sorted([first.id, second.id]))
-        ),
+        Duplicate("https://api.example.com/v1", "resp_1", tuple(sorted([first.id, second.id]))),
     )
     assert (audit.posts_accepted, audit.response_ids) == (3, 2)
 

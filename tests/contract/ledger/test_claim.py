@@ -20,7 +20,7 @@ async def test_a_planned_attempt_is_claimed(ledger, stage):
     assert await ledger.attempt(planned.id) == claimed
 
 
-async def test_only_one_of_two_owners_wins(ledger, other, stage):
+async def test_only_one_of_two_owners_wins(other, stage):
     claimed = await stage.claimed()
 
     verdict = await other.do(Claim(claimed.id, "request-2", at=3.0))

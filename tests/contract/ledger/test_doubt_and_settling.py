@@ -26,9 +26,7 @@ async def test_anyone_may_doubt_what_the_named_owner_was_submitting(ledger, othe
     claimed = await stage.claimed()
     error = {"error": "AnswerAmbiguous"}
 
-    verdict = await other.do(
-        MarkInDoubt(claimed.id, ledger.owner_id, claimed.fence, error, at=9.0)
-    )
+    verdict = await other.do(MarkInDoubt(claimed.id, ledger.owner_id, claimed.fence, error, at=9.0))
 
     assert verdict.moved
     assert (verdict.attempt.state, verdict.attempt.error) == (AttemptState.IN_DOUBT, error)
@@ -166,9 +164,7 @@ async def test_a_refusal_by_another_owner_or_of_another_claim_moves_nothing(ledg
     claimed = await stage.claimed()
 
     theirs = await other.do(Settle(claimed.id, Outcome.REFUSED, at=9.0))
-    earlier = await ledger.do(
-        Settle(claimed.id, Outcome.REFUSED, at=9.0, fence=claimed.fence - 1)
-    )
+    earlier = await ledger.do(Settle(claimed.id, Outcome.REFUSED, at=9.0, fence=claimed.fence - 1))
 
     assert [theirs.moved, earlier.moved] == [False, False]
     assert await ledger.attempt(claimed.id) == claimed

@@ -37,7 +37,6 @@ from prefect_responses.statuses import Outcome, ResponseStatus
 
 SCOPES = count()
 ENDPOINT = Endpoint("https://api.example.com/v1")
-AT = 1.0
 
 names = st.sampled_from(["a", "b"])
 digests = st.sampled_from(["sha256:1", "sha256:2"])
@@ -85,6 +84,7 @@ class Bench:
     def __init__(self, ledger: Ledger, scope: str) -> None:
         self.ledger = ledger
         self.scope = scope
+        self._times = count()
 
     async def attempts(self):
         listed = [attempt async for attempt in self.ledger.attempts(self.scope)]
@@ -111,7 +111,7 @@ class Bench:
             Release: {"not_before": 9.0, "error": None},
             RecordAccepted: {"server_request_id": None, "expires_at": None},
         }.get(kind, {})
-        return kind(**facts, at=AT)
+        return kind(**facts, at=float(next(self._times)))
 
     async def picture(self):
         attempts = await self.attempts()

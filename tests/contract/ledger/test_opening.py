@@ -20,8 +20,7 @@ from prefect_responses.errors import (
     LedgerNotDurable,
     LedgerUnavailable,
 )
-from prefect_responses.ledger import Ledger, Plan, upgrade
-from prefect_responses.ledger import durability, opening
+from prefect_responses.ledger import Ledger, Plan, durability, opening, upgrade
 from prefect_responses.ledger.tables import READER
 
 
@@ -52,7 +51,7 @@ async def test_a_newer_ledger_that_old_code_can_live_with_is_used(url, ledger):
 
 
 async def test_a_newer_ledger_that_it_cannot_live_with_is_refused(url, ledger):
-    await execute(ledger, f"UPDATE ledger SET min_reader = {READER + 1}")
+    await execute(ledger, "UPDATE ledger SET min_reader = min_reader + 1")
 
     with pytest.raises(LedgerNewer, match=f"asks for reader {READER + 1}"):
         await opened(url)
@@ -199,7 +198,7 @@ async def test_a_damaged_ledger(tmp_path):
 async def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
 
-    with pytest.raises(LedgerUnavailable, match="File exists|Not a directory"):
+    with pytest.raises(LedgerUnavailable, match=r"File exists|Not a directory"):
         await opened(f"sqlite:///{tmp_path}/file/ledger.db")
 
 

@@ -67,7 +67,7 @@ async def test_more_than_a_page_is_listed(ledger, draft):
     assert len(await all_of(ledger.attempts("s", limit=PAGE + 1))) == PAGE + 1
 
 
-async def test_attempts_are_narrowed(ledger, stage, draft):
+async def test_attempts_are_narrowed(ledger, stage):
     settled = await stage.settled()
     submitted = await stage.accepted("m")
     elsewhere = await stage.planned("n", scope="t", flow_run_id="flow-run")

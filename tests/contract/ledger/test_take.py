@@ -146,6 +146,17 @@ async def test_what_is_taken_is_the_attempt_that_speaks(ledger, stage, draft):
     assert (taken.attempt, taken.moved) == (second, False)
 
 
+async def test_claims_of_one_name_do_not_hold_ordinals_of_another(ledger, stage, draft):
+    for name in ("n", "m"):
+        await stage.planned(name)
+
+    taken = await ledger.do_all(
+        Take(draft(name), "execution", FIRST, f"claim-{name}", at=2.0) for name in ("n", "m")
+    )
+
+    assert [verdict.attempt.ordinal for verdict in taken] == [0, 0]
+
+
 async def test_scopes_and_names_do_not_meet(ledger, draft):
     taken = await ledger.do_all(
         [

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import event
 
 from prefect_responses.clock import SystemClock
 from prefect_responses.errors import AttemptUnknown, LedgerInconsistent, LedgerUnavailable
-from prefect_responses.ledger import Deliver, Ledger, Plan, Settle
+from prefect_responses.ledger import Deliver, Ledger, Plan, Settle, statements
 from prefect_responses.ledger import writer as writing
+from prefect_responses.ledger.rows import values_of
 from prefect_responses.statuses import Outcome
 
 
@@ -85,7 +87,11 @@ async def test_a_cancelled_caller_does_not_take_its_verb_with_it(ledger, stage):
     ],
 )
 async def test_one_verb_that_cannot_be_stored_fails_alone(ledger, draft, value):
-    verbs = [Plan(draft("n"), at=1.0), Plan(draft(**({"name": "bad"} | value)), at=1.0), Plan(draft("m"), at=1.0)]
+    verbs = [
+        Plan(draft("n"), at=1.0),
+        Plan(draft(**({"name": "bad"} | value)), at=1.0),
+        Plan(draft("m"), at=1.0),
+    ]
     callers = [ledger._writer.ask(verb) for verb in verbs]
 
     answers = await asyncio.gather(*callers, return_exceptions=True)
@@ -105,7 +111,25 @@ async def test_a_mistake_of_a_caller_is_its_own(ledger, draft):
     assert answers[1].moved
 
 
-async def test_the_first_error_of_many_is_raised_when_all_are_done(ledger, stage, draft):
+async def test_a_race_that_another_process_won_is_run_again(url, ledger, other, draft):
+    if url.startswith("sqlite"):
+        pytest.skip("SQLite has one writer at a time")
+    planned = (await other.do(Plan(draft("m"), at=1.0))).attempt
+    theirs = values_of(replace(planned, id="theirs", name="n"))
+    async with other._writes.begin() as connection:
+        await connection.execute(statements.add_attempts(), [theirs])
+        verbs = [Plan(draft("n"), at=2.0), Plan(draft("o"), at=2.0)]
+        ours = [asyncio.ensure_future(ledger.do(verb)) for verb in verbs]
+        await asyncio.sleep(0.1)  # until it waits for their row
+        assert not any(caller.done() for caller in ours)
+
+    first, second = [await caller for caller in ours]
+
+    assert (first.attempt.id, first.moved) == ("theirs", False)
+    assert second.moved
+
+
+async def test_the_first_error_of_many_is_raised_when_all_are_done(ledger, stage):
     settled = await stage.settled()
     broken = [Settle("nothing", Outcome.COMPLETED, at=9.0), Settle("none", Outcome.FAILED, at=9.0)]
 

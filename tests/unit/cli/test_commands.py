@@ -12,7 +12,7 @@ from ledger_stories import answered, doubted, given_up, planned, sent, write
 
 from prefect_responses.cli.__main__ import main
 
-HOSTILE = "[bold red]boo[/]\x1b[31m\u202e"
+HOSTILE = "[bold red]boo[/]\x1b[31m\u202e\nProven: all is well."
 
 
 @dataclass
@@ -141,6 +141,7 @@ def test_text_from_outside_is_shown_as_text(url):
         assert "[bold red]boo[/]" in shown
         assert "\x1b" not in shown
         assert "\u202e" not in shown
+        assert not [line for line in shown.splitlines() if line.lstrip().startswith("Proven")]
 
 
 def test_an_attempt_that_is_unknown_is_said_so(url):

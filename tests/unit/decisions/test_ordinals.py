@@ -57,7 +57,9 @@ def claim(ordinal, chain=HERE, *, dropped=False):
             id="so does one that was dropped since",
         ),
         pytest.param({0: False}, [claim(0, ())], (), 1, id="no chain is known: only drops free"),
-        pytest.param({0: False}, [claim(0), claim(0)], HERE, 1, id="claimed twice by fixed ordinal"),
+        pytest.param(
+            {0: False}, [claim(0), claim(0)], HERE, 1, id="claimed twice by fixed ordinal"
+        ),
         pytest.param({}, [claim(3)], HERE, 0, id="a claim without an attempt holds nothing else"),
     ],
 )
@@ -133,7 +135,9 @@ def test_an_attempt_is_not_its_own_rival_and_another_request_is_none():
     ("siblings", "speaks"),
     [
         pytest.param([attempt(1, AttemptState.PLANNED)], 1, id="the only one"),
-        pytest.param([attempt(1, Outcome.FAILED), attempt(2, AttemptState.PLANNED)], 2, id="latest"),
+        pytest.param(
+            [attempt(1, Outcome.FAILED), attempt(2, AttemptState.PLANNED)], 2, id="latest"
+        ),
         pytest.param(
             [attempt(1, AttemptState.SUBMITTED), attempt(2, Outcome.SURPLUS)],
             1,

@@ -16,7 +16,7 @@ from prefect_responses.testing import ManualClock
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from engine_bench import open_bench  # noqa: E402 - a neighbour, found by the line above
+from engine_bench import open_bench
 
 
 @pytest.fixture(scope="session")
@@ -56,4 +56,3 @@ async def bench(emulator, empty_ledger, tmp_path, opened):
     shutil.copy(empty_ledger, tmp_path / "ledger.db")
     url = f"sqlite:///{tmp_path}/ledger.db"
     return await open_bench(url, emulator, ManualClock(jumps=True), opened)
-

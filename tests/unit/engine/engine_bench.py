@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -20,7 +20,6 @@ from prefect_responses.decisions.policies import (
     PollPolicy,
     RetryPolicy,
 )
-from prefect_responses.emulator.server import EmulatorThread
 from prefect_responses.engine.calls import Call
 from prefect_responses.engine.durable_responses import DurableResponses
 from prefect_responses.identity import (
@@ -33,6 +32,9 @@ from prefect_responses.identity import (
 from prefect_responses.ledger import Ledger
 from prefect_responses.testing import ManualClock
 from prefect_responses.wire.requests import OPENAI
+
+if TYPE_CHECKING:
+    from prefect_responses.emulator.server import EmulatorThread
 
 API_KEY = "sk-engine-0123456789"
 SCOPE = "flow-run:1"
@@ -77,6 +79,9 @@ def policy(
     )
 
 
+PATIENT = policy()
+
+
 @dataclass
 class Bench:
     """One process's engine; `again` is the next process over the same ledger file."""
@@ -107,7 +112,7 @@ class Bench:
         run: tuple[int, ...] = (1,),
         execution: str = "e1",
         chain: tuple[Link, ...] = (),
-        policy: CallPolicy = policy(),
+        policy: CallPolicy = PATIENT,
         on_change: OnChange = OnChange.ERROR,
         **request: Any,
     ) -> Call:

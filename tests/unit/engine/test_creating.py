@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import orjson
 import pytest
-
 from engine_bench import SCOPE, EmulatorsClock, policy
+
 from prefect_responses.attempt import Draft, Link
 from prefect_responses.decisions.policies import OnChange
 from prefect_responses.engine.calls import Found
@@ -354,7 +354,7 @@ async def test_an_observer_hears_what_was_committed(bench):
         ({"kind": "fail"}, ["submitted", "settled"]),
         ({"kind": "status", "status": 400}, ["settled"]),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
 async def test_an_observer_hears_of_every_end(bench, fault, told):
     bench.control.add_fault(**fault)

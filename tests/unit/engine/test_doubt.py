@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from engine_bench import SCOPE, policy
+
 from prefect_responses.decisions.policies import InDoubtMode
 from prefect_responses.engine.outcomes import failure_of
 from prefect_responses.errors import SubmissionInDoubt
@@ -34,9 +34,7 @@ ANSWERED = {
     "2xx of a list": ({"kind": "unreadable", "body": "array"}, True),
 }
 FAULTS = SILENT | ANSWERED
-each_fault = pytest.mark.parametrize(
-    ("fault", "accepted"), list(FAULTS.values()), ids=list(FAULTS)
-)
+each_fault = pytest.mark.parametrize(("fault", "accepted"), list(FAULTS.values()), ids=list(FAULTS))
 
 
 @each_fault
@@ -81,8 +79,7 @@ TOOLS = {"tools": [{"type": "mcp", "server_label": "x", "server_url": "https://m
 
 @pytest.mark.parametrize(
     ("fault", "repeats"),
-    [(fault, False) for fault, _ in SILENT.values()]
-    + [({"kind": "status", "status": 500}, True)],
+    [(fault, False) for fault, _ in SILENT.values()] + [({"kind": "status", "status": 500}, True)],
 )
 async def test_tools_that_act_outside_are_repeated_only_after_an_answer(bench, fault, repeats):
     bench.control.add_fault(**fault)

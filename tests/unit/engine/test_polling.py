@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from engine_bench import EmulatorsClock, policy
+
 from prefect_responses.engine.outcomes import failure_of
 from prefect_responses.errors import (
     AnswerUnreadable,

@@ -1,12 +1,12 @@
-"""The API takes nothing: wait as told, stop for a person, or never ask again. No attempt is lost."""
+"""The API takes nothing: wait as told, stop for a person, or never ask again; lose no attempt."""
 
 from __future__ import annotations
 
 import socket
 
 import pytest
-
 from engine_bench import API_KEY, open_bench, policy
+
 from prefect_responses.errors import (
     CredentialsRefused,
     EndpointUnreachable,

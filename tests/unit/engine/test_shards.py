@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from engine_bench import EmulatorsClock, policy
+
 from prefect_responses.decisions.policies import OnChange
 from prefect_responses.engine.calls import Found
 from prefect_responses.engine.shards import drive_shard
@@ -13,6 +13,7 @@ from prefect_responses.errors import (
     EndpointUnreachable,
     QuotaExhausted,
     RequestInvalid,
+    ResponsesError,
     SubmissionInDoubt,
 )
 from prefect_responses.statuses import AttemptState, Outcome
@@ -27,7 +28,7 @@ async def drive(bench, calls, max_in_flight=8):
     ends = []
     try:
         await drive_shard(bench.responses, calls, max_in_flight=max_in_flight, ended=ends.append)
-    except BaseException as error:
+    except ResponsesError as error:
         return ends, error
     return ends, None
 
@@ -90,9 +91,7 @@ async def test_only_changed_rows_are_submitted_again(bench):
     ],
     ids=str,
 )
-async def test_one_parked_row_stops_new_submissions_and_keeps_what_is_finished(
-    bench, fault, error
-):
+async def test_one_parked_row_stops_new_submissions_and_keeps_what_is_finished(bench, fault, error):
     bench.control.add_fault(**fault, after=10, times=None, match={"method": "POST"})
     ends, raised = await drive(bench, rows(bench, 40), max_in_flight=4)
 

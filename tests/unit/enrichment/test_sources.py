@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_responses.enrichment.sources import CsvSource, Source, check_table, key_columns, keyed_rows
+from prefect_responses.enrichment.sources import (
+    CsvSource,
+    Source,
+    check_table,
+    key_columns,
+    keyed_rows,
+)
 from prefect_responses.errors import ColumnMissing, RowKeyDuplicate, TableEmpty, TableInvalid
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ POD = """\
     ("path", "kind"),
     [
         ("/home/user/.prefect/ledger.db", "overlay"),
-        ("/dev/shm/ledger.db", "tmpfs"),
+        ("/dev/ledger.db", "tmpfs"),
         ("/var/lib/ledger/ledger.db", "ext4"),
         ("/var/lib/ledger", "ext4"),
         ("/var/lib/ledger2/ledger.db", "overlay"),
@@ -112,7 +112,7 @@ def test_a_default_on_a_disk_is_fine(mounts):
 def test_a_default_that_dies_with_its_pod_is_refused_for_a_deployment(mounts):
     mounts("overlay")
 
-    with pytest.raises(LedgerNotDurable, match="/home/user/ledger.db is on overlay"):
+    with pytest.raises(LedgerNotDurable, match=r"/home/user/ledger\.db is on overlay"):
         check_default_location(Path("/home/user/ledger.db"), deployed=True)
 
 

@@ -38,7 +38,7 @@ def test_every_outcome_can_be_stored(connection, outcome):
     store(connection, state="settled", outcome=str(outcome), response_id="resp_1")
 
 
-@pytest.mark.parametrize("state", set(AttemptState) - {AttemptState.SETTLED})
+@pytest.mark.parametrize("state", sorted(set(AttemptState) - {AttemptState.SETTLED}))
 def test_every_state_can_be_stored(connection, state):
     store(connection, state=str(state), owner_id="o", submitting_at=1.0, response_id="resp_1")
 

@@ -118,7 +118,7 @@ def _attempts_make_sense() -> list[sa.CheckConstraint]:
 
 
 def _index_attempts() -> None:
-    op.create_index("attempts_response", "attempts", ["base_url", "response_id"])
+    _create_partial_index("attempts_response", ["response_id"], "response_id IS NOT NULL")
     op.create_index("attempts_in_order", "attempts", ["planned_at", "id"])
     op.create_index("attempts_of_scope", "attempts", ["scope", "planned_at", "id"])
     _create_partial_index("attempts_of_flow_run", ["flow_run_id"], "flow_run_id IS NOT NULL")
