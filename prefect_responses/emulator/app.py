@@ -11,9 +11,11 @@ from prefect_responses.emulator import envelopes
 from prefect_responses.emulator.cancellation import cancel_response
 from prefect_responses.emulator.control import control_routes
 from prefect_responses.emulator.creation import create_response
+from prefect_responses.emulator.deletion import delete_response
 from prefect_responses.emulator.exchange_handling import ImitatedApi, endpoint
 from prefect_responses.emulator.faults import Vendor
 from prefect_responses.emulator.http_answers import error_response
+from prefect_responses.emulator.listing import list_input_items, list_responses
 from prefect_responses.emulator.retrieval import (
     list_models,
     retrieve_model,
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
 
 _ROUTES = (
     ("POST", "/v1/responses", create_response),
+    ("GET", "/v1/responses", list_responses),
     ("GET", "/v1/responses/{response_id}", retrieve_response),
+    ("DELETE", "/v1/responses/{response_id}", delete_response),
+    ("GET", "/v1/responses/{response_id}/input_items", list_input_items),
     ("POST", "/v1/responses/{response_id}/cancel", cancel_response),
     ("GET", "/v1/models", list_models),
     ("GET", "/v1/models/{model}", retrieve_model),

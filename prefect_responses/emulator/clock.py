@@ -71,15 +71,34 @@ class Clock:
         """Return when so many seconds of this clock have passed."""
         await self.wait_until(self.now() + seconds)
 
+    async def wait_for_change(self, until: float) -> None:
+        """Return at a moment, or earlier when time was moved or a change announced."""
+        if self._ended:
+            raise ClockStoppedError
+        if (remaining := until - self.now()) > 0:
+            await self._changed(within=remaining if self.mode is ClockMode.REAL else None)
+
+    def announce_change(self) -> None:
+        """Wake all that wait: something other than the time has changed."""
+        self._wake()
+
     async def _changed(self, within: float | None) -> None:
-        change = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        change = loop.create_future()
+        alarm = None if within is None else loop.call_later(within, _settle, change)
         self._waiting.add(change)
         try:
-            await asyncio.wait({change}, timeout=within)
+            await change
         finally:
             self._waiting.discard(change)
+            if alarm is not None:
+                alarm.cancel()
 
     def _wake(self) -> None:
         for change in self._waiting:
-            if not change.done():
-                change.set_result(None)
+            _settle(change)
+
+
+def _settle(change: asyncio.Future[None]) -> None:
+    if not change.done():
+        change.set_result(None)

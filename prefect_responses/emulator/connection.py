@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 from typing import TYPE_CHECKING, Any, assert_never
@@ -11,11 +12,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from prefect_responses.emulator.faults import Ending
 
 if TYPE_CHECKING:
-    import asyncio
-
     from starlette.types import Receive, Scope
 
 _TRANSPORT = "emulator_transport"
+#: How long a reset waits for what was sent before it: a client that does not read loses it.
+_DRAINING_STEPS = 200
+_DRAINING_STEP_S = 0.005
 #: Linger on, for no time: closing the socket sends a reset in place of an orderly end.
 _LINGER_NOT = struct.pack("ii", 1, 0)
 
@@ -43,3 +45,12 @@ async def close_connection(scope: Scope, receive: Receive, ending: Ending) -> No
             assert_never(ending)
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def written_out(scope: Scope) -> None:
+    """Return when all that was sent has left for the client, or a while later."""
+    transport: asyncio.Transport = scope["state"][_TRANSPORT]
+    for _ in range(_DRAINING_STEPS):
+        if not transport.get_write_buffer_size():
+            return
+        await asyncio.sleep(_DRAINING_STEP_S)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
 from prefect_responses.emulator.clock import ClockMode
 from prefect_responses.emulator.exchange_handling import CONTROL_PREFIX
-from prefect_responses.emulator.faults import FaultRule
+from prefect_responses.emulator.faults import FaultRule, StreamEnding
 from prefect_responses.emulator.lifecycle import TERMINAL
 from prefect_responses.emulator.models.script import ScriptedReply
 from prefect_responses.emulator.settings import EmulatorSettings
+from prefect_responses.emulator.streaming.event_log import event_log
 
 if TYPE_CHECKING:
     from prefect_responses.emulator.emulation import Emulation
@@ -53,6 +54,12 @@ class ScriptsOrder(_Order):
 
     replies: list[ScriptedReply]
     replace: bool = False
+
+
+class CutOrder(_Order):
+    """Cut all streams that are open."""
+
+    ending: StreamEnding = StreamEnding.RESET
 
 
 class FaultsOrder(_Order):
@@ -132,6 +139,10 @@ def _add_fault_and_script_routes(router: APIRouter, emulation: Emulation) -> Non
         emulation.faults.clear()
         return await list_faults()
 
+    @router.post("/streams/cut")
+    async def cut_streams(order: CutOrder | None = None) -> dict[str, Any]:
+        return {"cut": emulation.cut_streams((order or CutOrder()).ending)}
+
     @router.get("/scripts")
     async def list_scripts() -> dict[str, Any]:
         return {"replies": emulation.script.remaining()}
@@ -159,6 +170,14 @@ def _add_reading_routes(router: APIRouter, emulation: Emulation) -> None:
         now = emulation.clock.now()
         return _json({"responses": [_summary(r, now) for r in emulation.responses]})
 
+    @router.get("/responses/{response_id}/events")
+    async def list_events(response_id: str) -> Response:
+        now = emulation.clock.now()
+        response = emulation.responses.known(response_id)
+        if response is None:
+            raise HTTPException(404)
+        return _json({"events": [e._asdict() for e in event_log(response, now)], "now": now})
+
     @router.get("/journal")
     async def read_journal(
         method: str | None = None, path_prefix: str = "", since: int = 0
@@ -183,6 +202,7 @@ def _summary(response: StoredResponse, now: float) -> dict[str, Any]:
         "background": response.background,
         "store": response.parameters["store"],
         "metadata": response.parameters["metadata"],
+        "stream": response.stream is not None,
         "input_digest": response.input_digest,
         "accepted_at": response.timeline.accepted_at,
         "terminal_at": response.timeline.terminal_at() if status in TERMINAL else None,

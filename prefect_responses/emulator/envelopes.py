@@ -86,6 +86,7 @@ class ApiError(Exception):
     type: str = INVALID_REQUEST
     param: str | None = None
     code: str | int | None = None
+    retry_after: int | None = None
 
     def __post_init__(self) -> None:
         """Show the message where the error is printed."""
@@ -147,6 +148,29 @@ def previous_response_not_found(response_id: str) -> ApiError:
 def cannot_cancel(what: str) -> ApiError:
     """Refuse to cancel."""
     return ApiError(400, f"Cannot cancel a {what}.", param="response_id")
+
+
+def cannot_delete_in_flight() -> ApiError:
+    """Refuse to delete what is still made."""
+    return ApiError(400, "Cannot delete an in-flight response.", param="response_id")
+
+
+def not_created_with(flag: str) -> ApiError:
+    """Refuse to stream a response that was not created for it."""
+    return ApiError(
+        400,
+        f"This response cannot be streamed because it was not created with {flag}=true.",
+        param="stream",
+    )
+
+
+def no_longer_streamed(minutes: float) -> ApiError:
+    """Refuse to replay a stream that is too old."""
+    return ApiError(
+        400,
+        f"This response can no longer be streamed because it is more than {minutes:g} minutes old",
+        param="stream",
+    )
 
 
 def unsupported_parameter(param: str, why: str) -> ApiError:

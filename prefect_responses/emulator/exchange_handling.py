@@ -6,19 +6,22 @@ fault is played around the handler, and what leaves is noted.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prefect_responses.emulator import envelopes
+from prefect_responses.emulator.answer import StreamAnswer
 from prefect_responses.emulator.clock import ClockStoppedError
 from prefect_responses.emulator.faults import Ending
 from prefect_responses.emulator.headers import answer_headers
 from prefect_responses.emulator.http_answers import error_response, json_response
+from prefect_responses.emulator.streaming.delivery import EventStream
 from prefect_responses.emulator.wire_faults import Passage, play
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -47,8 +50,20 @@ class Call:
         """The response that the path names."""
         return self.path_params["response_id"]
 
-    async def client_gone(self) -> None:
-        """Return when the client has closed the connection."""
+    async def while_connected(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do the work; drop it and return False where the client closes the connection first."""
+        working = asyncio.ensure_future(work)
+        leaving = asyncio.ensure_future(self._client_gone())
+        try:
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if finished := working.done():
+                working.result()
+            return finished
+        finally:
+            working.cancel()
+            leaving.cancel()
+
+    async def _client_gone(self) -> None:
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
@@ -74,7 +89,7 @@ class ImitatedApi:
         struck = emulation.faults.strike(exchange)
         exchange.faults = struck.kinds
         scope["state"][_CALL] = Call(exchange, struck, receive, {})
-        noted = _noting(send, exchange, emulation.randomness.identifiers.request())
+        noted = _noting(send, exchange, emulation)
         passage = Passage(self._app, scope, receive, noted)
         try:
             await play(struck.wire, passage, emulation.clock)
@@ -93,22 +108,24 @@ async def _read_body(receive: Receive) -> bytes:
     return body
 
 
-def _noting(send: Send, exchange: Exchange, request_id: str) -> Send:
+def _noting(send: Send, exchange: Exchange, emulation: Emulation) -> Send:
     """Add the API's headers to what is sent, and note its status."""
     began = time.perf_counter()
+    request_id = emulation.randomness.identifiers.request()
 
     async def noted(message: Message) -> None:
         if message["type"] == "http.response.start":
             exchange.status = message["status"]
             took_ms = int((time.perf_counter() - began) * 1000)
-            message["headers"] = [*message["headers"], *answer_headers(request_id, took_ms)]
+            rates = emulation.rates.headers(emulation.clock.now())
+            message["headers"] = [*message["headers"], *answer_headers(request_id, took_ms), *rates]
         await send(message)
 
     return noted
 
 
 def endpoint(
-    emulation: Emulation, handler: Callable[[Emulation, Call], Awaitable[Answer]]
+    emulation: Emulation, handler: Callable[[Emulation, Call], Awaitable[Answer | StreamAnswer]]
 ) -> Callable[[Request], Awaitable[Response]]:
     """Turn a handler into a route's endpoint: check the key, answer, refuse in the API's words."""
 
@@ -120,6 +137,8 @@ def endpoint(
             answer = await handler(emulation, call)
         except envelopes.ApiError as error:
             return error_response(error, call.struck.vendor)
+        if isinstance(answer, StreamAnswer):
+            return EventStream(emulation, call, answer)
         return json_response(answer.status, answer.body, call.struck.vendor)
 
     return serve

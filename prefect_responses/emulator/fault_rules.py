@@ -6,7 +6,16 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from prefect_responses.emulator.faults import FaultRule, OutcomeFault, Vendor, WireFault, describe
+from prefect_responses.emulator.faults import (
+    STREAMED_OUTCOMES,
+    CancelThenCompletes,
+    FaultRule,
+    OutcomeFault,
+    StreamFault,
+    Vendor,
+    WireFault,
+    describe,
+)
 
 if TYPE_CHECKING:
     from random import Random
@@ -15,6 +24,7 @@ if TYPE_CHECKING:
 
 _WIRE = get_args(WireFault)
 _OUTCOME = get_args(OutcomeFault)
+_STREAM = get_args(StreamFault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +33,7 @@ class Struck:
 
     wire: WireFault | None = None
     outcome: OutcomeFault | None = None
+    stream: StreamFault | None = None
     vendor: Vendor = field(default_factory=lambda: Vendor(kind="vendor"))
     kinds: tuple[str, ...] = ()
 
@@ -43,11 +54,25 @@ class _Counted:
     def matches(self, exchange: Exchange) -> bool:
         match = self.rule.match
         return (
-            (match.method is None or match.method.upper() == exchange.method)
+            self._concerns(exchange)
+            and (match.method is None or match.method.upper() == exchange.method)
             and (match.path_regex is None or re.search(match.path_regex, exchange.path) is not None)
+            and (
+                match.query_regex is None
+                or re.search(match.query_regex, exchange.query) is not None
+            )
             and (match.model is None or match.model == exchange.model)
             and (match.body_contains is None or match.body_contains in exchange.body_text)
         )
+
+    def _concerns(self, exchange: Exchange) -> bool:
+        """Leave the faults of streams and of cancels to the requests that they are about."""
+        fault = self.rule.fault
+        if isinstance(fault, CancelThenCompletes):
+            return exchange.is_cancel
+        if isinstance(fault, STREAMED_OUTCOMES):
+            return exchange.is_create and exchange.asks_for_stream
+        return exchange.asks_for_stream if isinstance(fault, _STREAM) else True
 
     def strikes(self, random: Random) -> bool:
         self.seen += 1
@@ -83,11 +108,13 @@ class FaultRules:
             return NONE_STRUCK
         wire = self._first(_WIRE, exchange)
         outcome = self._first(_OUTCOME, exchange)
+        stream = self._first(_STREAM, exchange)
         vendor = self._first((Vendor,), exchange)
-        struck = [fault for fault in (wire, outcome, vendor) if fault is not None]
+        struck = [fault for fault in (wire, outcome, stream, vendor) if fault is not None]
         return Struck(
             wire,
             outcome,
+            stream,
             vendor or NONE_STRUCK.vendor,
             tuple(fault.kind for fault in struck),
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Strict(BaseModel):
@@ -159,8 +159,95 @@ class CancelThenCompletes(_Strict):
     after_cancel: float = Field(default=1.0, ge=0)
 
 
+class ErrorForm(StrEnum):
+    """What an error looks like in a stream: as documented, or as seen on the wire."""
+
+    FLAT = "flat"
+    NESTED = "nested"
+
+
+class AfterError(StrEnum):
+    """What follows an error in a stream: `response.failed`, nothing, or all the rest."""
+
+    FAILED = "failed"
+    ENDS = "ends"
+    COMPLETES = "completes"
+
+
+class StreamError(_Strict):
+    """Report an error in the stream of the response that is created."""
+
+    kind: Literal["stream_error"]
+    form: ErrorForm = ErrorForm.NESTED
+    code: str = "server_error"
+    message: str | None = None
+    after_deltas: int = Field(default=0, ge=0)
+    then: AfterError = AfterError.FAILED
+
+
+class RestartStream(_Strict):
+    """Begin the output anew inside the stream, as a server does that was restarted."""
+
+    kind: Literal["restart_stream"]
+    after_deltas: int = Field(default=2, ge=0)
+    first_text: str = "This text was lost when the server restarted."
+
+
 #: How a response ends.
-OutcomeFault = Fail | Incomplete | Refusal | CancelThenCompletes
+OutcomeFault = Fail | Incomplete | Refusal | CancelThenCompletes | StreamError | RestartStream
+#: The outcomes that only a response which is streamed can have.
+STREAMED_OUTCOMES = (StreamError, RestartStream)
+
+
+class StreamEnding(StrEnum):
+    """How a stream is cut: by a TCP reset, by closing the connection, or by ending the body."""
+
+    RESET = "reset"
+    EOF = "eof"
+    CLEAN = "clean"
+
+
+class CutStream(_Strict):
+    """End a stream after so many events or bytes; the response itself knows nothing of it."""
+
+    kind: Literal["cut_stream"]
+    after_events: int | None = Field(default=None, ge=0)
+    after_bytes: int | None = Field(default=None, ge=0)
+    ending: StreamEnding = StreamEnding.RESET
+
+    @model_validator(mode="after")
+    def _says_where_once(self) -> Self:
+        if (self.after_events is None) is (self.after_bytes is None):
+            raise ValueError("Say after how many events, or after how many bytes.")
+        return self
+
+
+class StallStream(_Strict):
+    """Hold a stream back for a while after so many events."""
+
+    kind: Literal["stall_stream"]
+    after_events: int = Field(default=0, ge=0)
+    seconds: float = Field(ge=0)
+
+
+class SlowStream(_Strict):
+    """Send a stream in pieces of so many bytes, which split characters too."""
+
+    kind: Literal["slow_stream"]
+    chunk_bytes: int = Field(default=1, ge=1)
+    seconds: float = Field(default=0.0, ge=0)
+
+
+#: What happens to a stream on its way; strikes only requests that ask for one.
+StreamFault = CutStream | StallStream | SlowStream
+
+
+class LineEnding(StrEnum):
+    """How the lines of a stream end."""
+
+    LF = "lf"
+    CRLF = "crlf"
+    CR = "cr"
 
 
 class Vendor(_Strict):
@@ -173,6 +260,19 @@ class Vendor(_Strict):
     integer_error_codes: bool = False
     errors: ErrorBody = ErrorBody.ENVELOPED
     minimal_bodies: bool = False
+    background_stream: Literal["accept", "reject"] = "accept"
+    json_instead_of_stream: bool = False
+    resume_ignored: bool = False
+    done_marker: bool = False
+    comments: bool = False
+    line_ending: LineEnding = LineEnding.LF
+    event_lines: bool = True
+    sequence_numbers: bool = True
+    sequence_step: int = Field(default=1, ge=1)
+    terminal_event: str | None = None
+    queued_while_streaming: bool = False
+    stays_open: bool = False
+    resume_past_end_hangs: bool = False
 
 
 Fault = Annotated[
@@ -189,6 +289,11 @@ Fault = Annotated[
     | Incomplete
     | Refusal
     | CancelThenCompletes
+    | StreamError
+    | RestartStream
+    | CutStream
+    | StallStream
+    | SlowStream
     | Vendor,
     Field(discriminator="kind"),
 ]
@@ -199,6 +304,7 @@ class Match(_Strict):
 
     method: str | None = None
     path_regex: str | None = None
+    query_regex: str | None = None
     body_contains: str | None = None
     model: str | None = None
 

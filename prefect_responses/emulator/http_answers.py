@@ -66,7 +66,10 @@ def error_response(error: envelopes.ApiError, vendor: Vendor) -> Response:
     """Write a refusal, as the vendor writes them."""
     if vendor.integer_error_codes:
         error.code = error.status
-    return _error_body(error, vendor.errors)
+    response = _error_body(error, vendor.errors)
+    if error.retry_after is not None:
+        response.headers["retry-after"] = str(error.retry_after)
+    return response
 
 
 def json_response(status: int, body: dict[str, Any], vendor: Vendor) -> Response:

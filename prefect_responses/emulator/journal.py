@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
+
+from prefect_responses.emulator.query_reading import asks_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +44,30 @@ def body_digest(body: dict[str, Any]) -> str:
     return digest_of({key: value for key, value in body.items() if key not in _NOT_DIGESTED})
 
 
+class StreamEnd(StrEnum):
+    """What became of a stream that was sent."""
+
+    OPEN = "open"
+    COMPLETE = "complete"
+    CUT = "cut"
+    CLIENT_GONE = "client_gone"
+
+
+@dataclass(slots=True)
+class StreamNote:
+    """What was sent of a stream, from where on and until when."""
+
+    starting_after: int | None
+    events: int = 0
+    bytes: int = 0
+    last_number: int | None = None
+    ended: StreamEnd = StreamEnd.OPEN
+
+    def entry(self) -> dict[str, Any]:
+        """Write the note for the journal."""
+        return asdict(self)
+
+
 @dataclass(slots=True)
 class Exchange:
     """One request and, when there is one, its answer."""
@@ -61,11 +88,24 @@ class Exchange:
     faults: tuple[str, ...] = ()
     ended_at: float | None = None
     keep_body: bool = field(default=True)
+    stream: StreamNote | None = None
 
     @property
     def is_create(self) -> bool:
         """Tell whether a response is to be created."""
         return self.method == "POST" and self.path.endswith("/responses")
+
+    @property
+    def is_cancel(self) -> bool:
+        """Tell whether a response is to be cancelled."""
+        return self.path.endswith("/cancel")
+
+    @property
+    def asks_for_stream(self) -> bool:
+        """Tell whether the answer is to be a stream."""
+        if self.method == "GET":
+            return asks_for(self.query, "stream")
+        return isinstance(self.body, dict) and self.body.get("stream") is True
 
     @property
     def body_text(self) -> str:
@@ -94,6 +134,7 @@ class Exchange:
             "fault": self.faults[0] if self.faults else None,
             "faults": list(self.faults),
             "ended_at": self.ended_at,
+            "stream": self.stream.entry() if self.stream else None,
         }
 
 
@@ -217,6 +258,6 @@ def _create_line(exchange: Exchange) -> dict[str, Any]:
 def _purpose(exchange: Exchange) -> str:
     if exchange.is_create:
         return "creates"
-    if exchange.path.endswith("/cancel"):
+    if exchange.is_cancel:
         return "cancels"
     return "gets" if exchange.method == "GET" and "/responses/" in exchange.path else "others"

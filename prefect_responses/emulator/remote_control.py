@@ -84,6 +84,14 @@ class RemoteControl:
         """List the accepted responses."""
         return list(self._call("GET", "/responses")["responses"])
 
+    def events(self, response_id: str) -> list[dict[str, Any]]:
+        """List all events of a response, those to come included: `time` and `payload` of each."""
+        return list(self._call("GET", f"/responses/{response_id}/events")["events"])
+
+    def cut_streams(self, ending: str = "reset") -> int:
+        """Cut all open streams, as a restarted server does; return how many there were."""
+        return int(self._call("POST", "/streams/cut", {"ending": ending})["cut"])
+
     def journal(self, **filters: Any) -> list[dict[str, Any]]:
         """Read the journal; filters are `method`, `path_prefix` and `since`."""
         query = f"?{urlencode(filters)}" if filters else ""

@@ -66,8 +66,8 @@ def _check_combinations(body: dict[str, Any]) -> None:
             param="previous_response_id",
             code="mutually_exclusive_parameters",
         )
-    if body.get("stream"):
-        raise envelopes.unsupported_parameter("stream", "is not served by this emulator yet.")
+    if body.get("stream_options") is not None and not body.get("stream"):
+        raise envelopes.unsupported_parameter("stream_options", "is only allowed with 'stream'.")
 
 
 def _check_input(param: str, value: Any) -> None:
@@ -105,13 +105,18 @@ def _check_metadata(param: str, value: Any) -> None:
             raise string_too_long(f"{param}.{key}", _METADATA_VALUE_LENGTH, len(text))
 
 
-def _check_text(param: str, value: Any) -> None:
-    one_of(Kind.OBJECT)(param, value)
-    for key, inner in (value or {}).items():
-        rule = _TEXT_PARAMETERS.get(key)
-        if rule is None:
-            raise unknown(f"{param}.{key}")
-        rule(f"{param}.{key}", inner)
+def _fields(rules: dict[str, Rule]) -> Rule:
+    """Allow an object of these fields."""
+
+    def check(param: str, value: Any) -> None:
+        one_of(Kind.OBJECT)(param, value)
+        for key, inner in (value or {}).items():
+            rule = rules.get(key)
+            if rule is None:
+                raise unknown(f"{param}.{key}")
+            rule(f"{param}.{key}", inner)
+
+    return check
 
 
 def _check_format(param: str, value: Any) -> None:
@@ -175,11 +180,6 @@ def _check_tools(param: str, value: Any) -> None:
                 raise missing(f"{param}[{index}].{key}")
 
 
-_TEXT_PARAMETERS: dict[str, Rule] = {
-    "format": _check_format,
-    "verbosity": chosen("low", "medium", "high"),
-}
-
 #: Every parameter of create and the rule for its value.
 PARAMETERS: dict[str, Rule] = {
     "access_programs": one_of(Kind.OBJECT),
@@ -206,9 +206,11 @@ PARAMETERS: dict[str, Rule] = {
     "service_tier": chosen("auto", "default", "flex", "scale", "priority", "fast", "ultrafast"),
     "store": one_of(Kind.BOOLEAN),
     "stream": one_of(Kind.BOOLEAN),
-    "stream_options": one_of(Kind.OBJECT),
+    "stream_options": _fields({"include_obfuscation": one_of(Kind.BOOLEAN)}),
     "temperature": ranged(Kind.DECIMAL, 0, 2),
-    "text": _check_text,
+    "text": _fields(
+        {"format": _check_format, "verbosity": chosen("low", "medium", "high")},
+    ),
     "tool_choice": one_of(Kind.STRING, Kind.OBJECT),
     "tools": _check_tools,
     "top_logprobs": ranged(Kind.INTEGER, 0, 20),

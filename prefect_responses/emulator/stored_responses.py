@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prefect_responses.emulator.models.answers import ModelAnswer
+    from prefect_responses.emulator.streaming.stream_plans import StreamPlan
 
 
 @dataclass(slots=True)
@@ -20,12 +21,14 @@ class StoredResponse:
 
     id: str
     parameters: dict[str, Any]
+    input: str | list[dict[str, Any]] | None
     input_digest: str
     answer: ModelAnswer
     output: list[dict[str, Any]]
     usage: dict[str, Any]
     timeline: Timeline
     gone_at: float
+    stream: StreamPlan | None = None
 
     @property
     def background(self) -> bool:
@@ -69,6 +72,10 @@ class ResponseStore:
         if response is None or not response.is_retrievable(now):
             raise response_not_found(response_id)
         return response
+
+    def known(self, response_id: str) -> StoredResponse | None:
+        """Return a response whether or not it can be retrieved."""
+        return self._by_id.get(response_id)
 
     def terminal_count(self, now: float) -> int:
         """Count the responses that have ended."""

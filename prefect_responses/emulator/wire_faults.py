@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
@@ -31,6 +32,14 @@ if TYPE_CHECKING:
     from prefect_responses.emulator.faults import Ending, WireFault
 
 
+class _HeldStreamError(Exception):
+    """A stream was begun that nobody is to see: there is no need to play it."""
+
+
+def _begins_stream(message: Message) -> bool:
+    return any(value.startswith(b"text/event-stream") for _, value in message.get("headers", ()))
+
+
 @dataclass(frozen=True, slots=True)
 class Passage:
     """The way of one request to the app, and of its answer back."""
@@ -50,9 +59,22 @@ class Passage:
 
         async def keep(message: Message) -> None:
             held.append(message)
+            if _begins_stream(message):
+                raise _HeldStreamError
 
-        await replace(self, send=keep).forward()
+        with contextlib.suppress(_HeldStreamError):
+            await replace(self, send=keep).forward()
         return held
+
+    async def forward_late(self, seconds: float, clock: Clock) -> None:
+        """Let the app serve the request, and hold its answer back for a while."""
+
+        async def send_late(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await clock.wait(seconds)
+            await self.send(message)
+
+        await replace(self, send=send_late).forward()
 
     async def answer(self, response: Response) -> None:
         """Answer in place of the app."""
@@ -79,26 +101,22 @@ async def play(fault: WireFault | None, passage: Passage, clock: Clock) -> None:
             await passage.answer(RedirectResponse(fault.location, fault.status))
         case Gone():
             await passage.answer(_not_found(passage.scope["path"]))
-        case AcceptThenDrop() | AcceptThenStall() | AcceptThenStatus() | Unreadable():
-            await _play_after(fault, passage, clock)
+        case AcceptThenStall():
+            await passage.forward_late(fault.seconds, clock)
+        case AcceptThenDrop() | AcceptThenStatus() | Unreadable():
+            await _play_after(fault, passage)
         case _:
             assert_never(fault)
 
 
 async def _play_after(
-    fault: AcceptThenDrop | AcceptThenStall | AcceptThenStatus | Unreadable,
-    passage: Passage,
-    clock: Clock,
+    fault: AcceptThenDrop | AcceptThenStatus | Unreadable, passage: Passage
 ) -> None:
     """Let the app do its work; then do to its answer what the fault says."""
     held = await passage.hold()
     match fault:
         case AcceptThenDrop():
             await passage.close(fault.ending)
-        case AcceptThenStall():
-            await clock.wait(fault.seconds)
-            for message in held:
-                await passage.send(message)
         case AcceptThenStatus():
             await passage.answer(error_answer(fault))
         case Unreadable():
@@ -108,7 +126,7 @@ async def _play_after(
 
 
 def _not_found(path: str) -> Response:
-    response_id = path.removesuffix("/cancel").rpartition("/")[2]
+    response_id = path.removesuffix("/cancel").removesuffix("/input_items").rpartition("/")[2]
     return error_response(envelopes.response_not_found(response_id), Vendor(kind="vendor"))
 
 

@@ -23,10 +23,12 @@ from prefect_responses.decisions.verdicts import (
 from prefect_responses.engine.crash_points import CrashPoint, reach
 from prefect_responses.engine.settlement import settle_as_read
 from prefect_responses.errors import (
+    AnswerAmbiguous,
     LedgerError,
     OwnerLost,
     RequestInvalid,
     ResponseUnrecorded,
+    type_name,
 )
 from prefect_responses.ledger import (
     Claim,
@@ -189,6 +191,10 @@ class Submission:
         except RequestInvalid:
             # The client would not write it: nothing left.
             await self._release(attempt, None, None)
+            raise
+        except Exception as error:
+            # A defect, not the network: whether bytes left is not known.
+            await self._doubt(attempt, AnswerAmbiguous(f"Sending it raised {type_name(error)}."))
             raise
 
     async def _record(

@@ -47,6 +47,10 @@ T = TypeVar("T")
 E = TypeVar("E", bound="StrEnum")
 
 
+#: The share of a lease that a whole POST may take: its owner must count as alive until it ends.
+POST_SHARE = 0.75
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What a user may say about one response, beside the request.
@@ -141,12 +145,13 @@ async def open_engine(
         LedgerError: the ledger cannot be used, or is another than the flow run began with.
     """
     settings = ResponsesSettings()
+    address = address_of(ledger, deployed=host.deployed)
     responses = await open_responses(
         current_runtime(),
         connection,
-        address_of(ledger, deployed=host.deployed),
+        address,
         transport=transport,
-        submit_timeout=settings.submit_timeout_seconds,
+        submit_timeout=min(settings.submit_timeout_seconds, POST_SHARE * address.lease_seconds),
         on_the_wire=settings.max_on_the_wire,
     )
     if host.flow_run_id is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -22,7 +23,7 @@ from prefect_responses.enrichment.prompts import Prompt
 from prefect_responses.enrichment.reports import EnrichReport, ShardCounts
 from prefect_responses.enrichment.sinks import CsvSink
 from prefect_responses.enrichment.sources import CsvSource
-from prefect_responses.errors import RequestInvalid
+from prefect_responses.errors import OwnerLost, RequestInvalid
 from prefect_responses.host.origins import read_host
 from prefect_responses.host.progress import RowProgress
 from prefect_responses.host.report_artifacts import publish_report
@@ -31,7 +32,7 @@ from prefect_responses.tasks.asking import one_of, open_engine
 from prefect_responses.tasks.retrying import worth_retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from pydantic import BaseModel
 
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from prefect_responses.enrichment.sinks import Sink
     from prefect_responses.enrichment.sources import Source
     from prefect_responses.host.origins import Host
+
+P = ParamSpec("P")
 
 #: Rows that one Prefect task run drives.
 SHARD_ROWS = 1000
@@ -66,8 +69,34 @@ async def aenrich(  # noqa: PLR0913 - each is a named choice of the user
     credentials: ResponsesCredentials | None = None,
     ledger: ResponseLedger | None = None,
 ) -> EnrichReport:
-    """Ask *model* about every row; return what became of them. See `enrich`."""
-    started = time.monotonic()
+    """Ask a model about every row of a table, and pay for each row once.
+
+    A row that is finished is not asked again, by a retry or by a later run of the same job; a row
+    that was in flight when a process died is found again. A changed row is submitted again.
+
+    Args:
+        job: the job's name, by which later runs find its rows.
+        rows: a CSV file or a `Source`.
+        key: the column, or columns, that tell rows apart.
+        prompt: what is asked, with `{column}` placeholders.
+        output_type: a pydantic model or a JSON schema.
+        model: the model that answers.
+        sink: a CSV file or a `Sink` for the results.
+        options: further request fields, named as the API names them.
+        max_in_flight: responses under way at once.
+        in_doubt: `auto`, `resubmit` or `fail`.
+        accept_new_ledger: let this ledger replace the one that the flow run began with.
+        credentials: the account that pays; the environment's by default.
+        ledger: where to record; the default ledger if None.
+
+    Returns:
+        Counts, names of what is in doubt, and where the results lie.
+
+    Raises:
+        RequestInvalid: something is wrong with what was asked; nothing was sent.
+        ResponsesError: what stopped the job (no quota, say); finished rows are written, and the
+            next run goes on from there.
+    """
     what = EnrichJob(
         name=job,
         source=CsvSource(rows) if isinstance(rows, str | Path) else rows,
@@ -81,74 +110,64 @@ async def aenrich(  # noqa: PLR0913 - each is a named choice of the user
     if max_in_flight < 1:
         raise RequestInvalid(f"max_in_flight is {max_in_flight}; it takes at least 1.")
     total = await asyncio.to_thread(what.check)
-    connection = connection_of(credentials)
-    runtime = current_runtime()
-    host, responses = await runtime.arun(
-        _open(what, connection, ledger, accept_new=accept_new_ledger)
-    )
-    out = CsvSink(sink) if isinstance(sink, str | Path) else sink
-    with RowProgress(what.name, total) as progress:
-        work = _Work(what, responses, connection, host, progress)
-        shard_counts = await _drive(work, total, max_in_flight)
-    table_counts, dead = await runtime.arun(collect(what, responses.ledger, out))
-    report = EnrichReport.of_counts(
-        _together(shard_counts, table_counts),
-        job=what.name,
-        rows=total,
-        seconds=time.monotonic() - started,
-        output=str(sink) if isinstance(sink, str | Path) else None,
-        examples=dead,
-    )
-    await publish_report(report)
-    return report
+    work = _Work(what, connection_of(credentials), ledger, total, max_in_flight)
+    await work.open(accept_new_ledger=accept_new_ledger)
+    return await _run(work, CsvSink(sink) if isinstance(sink, str | Path) else sink)
 
 
-def enrich(**choices: Any) -> EnrichReport:
-    """Ask a model about every row of a table, and pay for each row once.
+def _sync_face(
+    face: Callable[P, Coroutine[Any, Any, EnrichReport]],
+) -> Callable[P, EnrichReport]:
+    @functools.wraps(face)
+    def enrich(*args: P.args, **choices: P.kwargs) -> EnrichReport:
+        report: EnrichReport = run_coro_as_sync(face(*args, **choices))
+        return report
 
-    A row that is finished is not asked again, by a retry or by a later run of the same job; a row
-    that was in flight when a process died is found again. A changed row is submitted again.
+    enrich.__name__ = enrich.__qualname__ = "enrich"
+    return enrich
 
-    Args:
-        choices: by name:
-            job: the job's name, by which later runs find its rows;
-            rows: a CSV file or a `Source`;
-            key: the column, or columns, that tell rows apart;
-            prompt: what is asked, with `{column}` placeholders;
-            output_type: a pydantic model or a JSON schema;
-            model: the model that answers;
-            sink: a CSV file or a `Sink` for the results;
-            options: further request fields, named as the API names them;
-            max_in_flight: responses under way at once (200);
-            in_doubt: `auto`, `resubmit` or `fail`;
-            accept_new_ledger, credentials, ledger: as in `create_response`.
 
-    Returns:
-        Counts, names of what is in doubt, and where the results lie.
-
-    Raises:
-        TableInvalid, RequestInvalid: something is wrong with what was asked; nothing was sent.
-        Parked: the account cannot submit now; finished rows are kept, run again later.
-    """
-    return run_coro_as_sync(aenrich(**choices))
+enrich = _sync_face(aenrich)
 
 
 class _Work:
     """What every shard of one run shares. A plain class: Prefect looks into dataclasses."""
 
+    responses: DurableResponses
+    host: Host
+
     def __init__(
         self,
         job: EnrichJob,
-        responses: DurableResponses,
         connection: Connection,
-        host: Host,
-        progress: RowProgress,
+        ledger: ResponseLedger | None,
+        total: int,
+        max_in_flight: int,
     ) -> None:
         self.job = job
-        self.responses = responses
         self.connection = connection
-        self.host = host
-        self.progress = progress
+        self.ledger = ledger
+        self.total = total
+        self.lanes = LANES if total > SHARD_ROWS else 1
+        self.in_flight = -(-max_in_flight // self.lanes)
+        self.progress = RowProgress(job.name, total)
+
+    async def open(self, *, accept_new_ledger: bool = False) -> None:
+        """Open the ledger and the engine for this flow run."""
+        await current_runtime().arun(self._open(accept_new=accept_new_ledger))
+
+    async def _open(self, *, accept_new: bool) -> None:
+        self.host = await read_host(scope=None, key=None, job=self.job.name)
+        self.responses = await open_engine(
+            self.connection, self.ledger, self.host, accept_new=accept_new, transport="aiohttp"
+        )
+
+    def shards(self) -> Iterator[_Rows]:
+        """Go through the table in shards."""
+        rows, first = self.job.rows(), 1
+        while shard := list(islice(rows, SHARD_ROWS)):
+            yield _Rows(shard, first)
+            first += len(shard)
 
 
 class _Rows:
@@ -159,42 +178,55 @@ class _Rows:
         self.first = first
 
 
+async def _run(work: _Work, sink: Sink | None) -> EnrichReport:
+    started, stopped, counts = time.monotonic(), None, ShardCounts()
+    with work.progress:
+        for end in await _drive(work):
+            if isinstance(end, BaseException):
+                stopped = stopped or end
+            else:
+                counts += end
+    table, dead = await current_runtime().arun(collect(work.job, work.responses.ledger, sink))
+    report = EnrichReport.of_counts(
+        _together(counts, table),
+        job=work.job.name,
+        rows=work.total,
+        seconds=time.monotonic() - started,
+        output=str(sink.path) if isinstance(sink, CsvSink) else None,
+        examples=dead,
+    )
+    await publish_report(report)
+    if stopped is not None:
+        raise stopped
+    return report
+
+
+async def _drive(work: _Work) -> list[ShardCounts | BaseException]:
+    """Drive all shards, a few at a time; a lane that is stopped lets the others end theirs."""
+    shards = work.shards()
+
+    async def lane() -> ShardCounts:
+        counts = ShardCounts()
+        while rows := await asyncio.to_thread(next, shards, None):
+            counts += await _drive_shard(work, rows)
+        return counts
+
+    return await asyncio.gather(*(lane() for _ in range(work.lanes)), return_exceptions=True)
+
+
+async def _drive_shard(work: _Work, rows: _Rows) -> ShardCounts:
+    try:
+        return await enrich_shard(work, rows)
+    except OwnerLost:
+        # This process was paused past its lease; it goes on as a new owner.
+        await work.open()
+        return await enrich_shard(work, rows)
+
+
 def _name_of_shard() -> str:
     given = task_run.parameters
     work, rows = given["work"], given["rows"]
     return f"{work.job.name}-rows-{rows.first}-to-{rows.first + len(rows.rows) - 1}"
-
-
-async def _open(
-    job: EnrichJob, connection: Connection, ledger: ResponseLedger | None, *, accept_new: bool
-) -> tuple[Host, DurableResponses]:
-    host = await read_host(scope=None, key=None, job=job.name)
-    responses = await open_engine(
-        connection, ledger, host, accept_new=accept_new, transport="aiohttp"
-    )
-    return host, responses
-
-
-async def _drive(work: _Work, total: int, max_in_flight: int) -> ShardCounts:
-    lanes = LANES if total > SHARD_ROWS else 1
-    shards, counts = _shards(work.job), ShardCounts()
-
-    async def lane() -> None:
-        nonlocal counts
-        while rows := await asyncio.to_thread(next, shards, None):
-            counts += await enrich_shard(work, rows, -(-max_in_flight // lanes))
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(lanes):
-            group.create_task(lane())
-    return counts
-
-
-def _shards(job: EnrichJob) -> Iterator[_Rows]:
-    rows, first = job.rows(), 1
-    while shard := list(islice(rows, SHARD_ROWS)):
-        yield _Rows(shard, first)
-        first += len(shard)
 
 
 @task(
@@ -203,7 +235,7 @@ def _shards(job: EnrichJob) -> Iterator[_Rows]:
     cache_policy=NO_CACHE,
     retry_condition_fn=worth_retrying,
 )
-async def enrich_shard(work: _Work, rows: _Rows, max_in_flight: int) -> ShardCounts:
+async def enrich_shard(work: _Work, rows: _Rows) -> ShardCounts:
     """Drive the rows of one shard to their ends, and return counts."""
     shard = run_shard(
         work.job,
@@ -211,7 +243,7 @@ async def enrich_shard(work: _Work, rows: _Rows, max_in_flight: int) -> ShardCou
         work.responses,
         work.connection,
         work.host.origin,
-        max_in_flight=max_in_flight,
+        max_in_flight=work.in_flight,
         ended=work.progress.row_ended,
     )
     return await current_runtime().arun(shard)

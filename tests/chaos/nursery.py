@@ -65,7 +65,7 @@ class Nursery:
         self._latest: Child | None = None
         self._process = subprocess.Popen(
             [sys.executable, __file__],
-            env={**os.environ, "PREFECT_API_URL": api_url},
+            env={**os.environ, "PREFECT_API_URL": api_url, "PREFECT_LOGGING_LEVEL": "INFO"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

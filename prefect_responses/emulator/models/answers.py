@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from prefect_responses.emulator.lifecycle import Status
+from prefect_responses.emulator.lifecycle import TERMINAL, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SUMMARY = "**Reading the input**\n\nThe answer follows from the input by plain rules."
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,10 @@ class ModelAnswer:
     ending: Status = Status.COMPLETED
     error: dict[str, Any] | None = None
     incomplete_reason: str | None = None
+    #: What is streamed of an answer that then fails, and is not kept.
+    draft: tuple[dict[str, Any], ...] = ()
+    #: The events of a recording to be played as they are.
+    recorded: tuple[dict[str, Any], ...] | None = None
 
 
 def text_answer(text: str) -> ModelAnswer:
@@ -46,6 +55,33 @@ def incomplete_answer(text: str, reason: str) -> ModelAnswer:
     """Stop in the middle of a text."""
     item = message_item(text_content(text)) | {"status": "incomplete"}
     return ModelAnswer((item,), Status.INCOMPLETE, incomplete_reason=reason)
+
+
+def reasoned(answer: ModelAnswer) -> ModelAnswer:
+    """Put a summary of the reasoning before an answer that has none."""
+    if not answer.items or any(item["type"] == "reasoning" for item in answer.items):
+        return answer
+    summary = {"type": "summary_text", "text": _SUMMARY}
+    return replace(answer, items=({"type": "reasoning", "summary": [summary]}, *answer.items))
+
+
+def recorded_answer(events: Iterable[dict[str, Any]]) -> ModelAnswer:
+    """Answer with recorded events; what they end with is what can be retrieved."""
+    recorded = tuple(events)
+    done = [e["item"] for e in recorded if e.get("type") == "response.output_item.done"]
+    last = next((e for e in reversed(recorded) if _ends(e)), None)
+    response = last["response"] if last else {}
+    return ModelAnswer(
+        tuple(response.get("output") or done),
+        Status(response["status"]) if last else Status.COMPLETED,
+        response.get("error"),
+        (response.get("incomplete_details") or {}).get("reason"),
+        recorded=recorded,
+    )
+
+
+def _ends(event: dict[str, Any]) -> bool:
+    return (event.get("response") or {}).get("status") in TERMINAL
 
 
 def message_item(content: dict[str, Any]) -> dict[str, Any]:

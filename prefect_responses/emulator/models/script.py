@@ -12,6 +12,7 @@ from prefect_responses.emulator.models.answers import (
     ModelAnswer,
     failed_answer,
     incomplete_answer,
+    recorded_answer,
     refusal_answer,
     text_answer,
 )
@@ -45,10 +46,13 @@ class ScriptedReply(BaseModel):
     refusal: str | None = None
     error: ScriptedError | None = None
     incomplete: str | None = None
+    events: list[dict[str, Any]] | None = None
     times: int | None = Field(default=None, ge=1)
 
     def answer(self) -> ModelAnswer:
         """Turn the reply into a model's answer."""
+        if self.events is not None:
+            return recorded_answer(self.events)
         if self.error is not None:
             return failed_answer(self.error.code, self.error.message)
         if self.refusal is not None:

@@ -238,10 +238,3 @@ def test_a_fault_named_by_its_code_maps_too(
 
     assert refused.value.code == code
     assert control.state()["accepted"] == 0
-
-
-def test_stream_is_refused_as_unsupported(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError) as refused:
-        client.responses.create(model="echo", input="Hi.", stream=True)
-
-    assert _refused(refused.value)[1:] == ("unsupported_parameter", "stream")

@@ -7,6 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from stream_reading import BACKGROUND as STREAMED
+from stream_reading import events_of, opened, resume
 
 if TYPE_CHECKING:
     import httpx
@@ -120,3 +122,71 @@ def test_a_synchronous_one_in_flight_is_hidden_and_ends_with_its_connection(
         time.sleep(0.01)
     assert control.responses()[0]["status"] == "cancelled"
     assert http.get(f"/responses/{response_id}").status_code == 404
+
+
+# --- with streams ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "last", "status"),
+    [
+        ("fails", "response.failed", "cancelled"),
+        ("continues", "response.completed", "completed"),
+        ("ends", None, None),
+    ],
+)
+def test_a_stream_ends_as_its_setting_says(
+    http: httpx.Client, stopped: RemoteControl, setting: str, last: str | None, status: str | None
+) -> None:
+    stopped.change_settings(cancelled_stream=setting)
+    with opened(http, json=STREAMED) as events:
+        response_id = next(events)["response"]["id"]
+        stopped.advance(6)
+        assert [next(events)["sequence_number"] for _ in range(6)] == [1, 2, 3, 4, 5, 6]
+        assert cancel(http, response_id) == (200, "cancelled")
+        stopped.advance(10)
+        rest = list(events)
+
+    replayed = events_of(resume(http, response_id, 6).content)
+    assert rest == replayed
+    ending = (rest[-1]["type"], rest[-1]["response"]["status"]) if rest else (None, None)
+    assert ending == (last, status)
+    assert http.get(f"/responses/{response_id}").json()["status"] == "cancelled"
+
+
+def test_a_cancel_wakes_a_stream_at_once(http: httpx.Client, control: RemoteControl) -> None:
+    control.set_latency("constant:600")
+    with opened(http, json=STREAMED) as events:
+        response_id = next(events)["response"]["id"]
+        cancel(http, response_id)
+        assert [e["type"] for e in events] == ["response.queued", "response.failed"]
+
+
+def test_a_cancelled_stream_may_complete_anyway(http: httpx.Client, stopped: RemoteControl) -> None:
+    stopped.add_fault("cancel_then_completes", after_cancel=3)
+    with opened(http, json=STREAMED) as events:
+        response_id = next(events)["response"]["id"]
+        stopped.advance(1)
+        assert cancel(http, response_id) == (200, "cancelled")
+        last = list(events)[-1]
+    assert (last["type"], last["response"]["status"]) == ("response.failed", "cancelled")
+
+    stopped.advance(3)
+    assert http.get(f"/responses/{response_id}").json()["status"] == "completed"
+    late = events_of(resume(http, response_id, last["sequence_number"]).content)
+    assert [(e["type"], e["response"]["status"]) for e in late] == [
+        ("response.completed", "completed")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stream", "answer"),
+    [(True, (400, "Cannot cancel a completed response.")), (False, (200, "completed"))],
+)
+def test_cancelling_a_completed_one_may_depend_on_its_stream(
+    http: httpx.Client, control: RemoteControl, *, stream: bool, answer: tuple[int, str]
+) -> None:
+    control.change_settings(cancel_completed="by_stream")
+    http.post("/responses", json=STREAMED | {"stream": stream})
+
+    assert cancel(http, control.responses()[0]["id"]) == answer

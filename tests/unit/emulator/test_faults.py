@@ -251,6 +251,7 @@ def test_rules_count_what_they_meet(http: httpx.Client, control: RemoteControl) 
         ({"model": "extract"}, False),
         ({"method": "GET"}, False),
         ({"path_regex": "/cancel$"}, False),
+        ({"query_regex": "starting_after="}, False),
         ({"body_contains": "absent"}, False),
     ],
 )

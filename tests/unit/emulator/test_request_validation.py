@@ -62,7 +62,18 @@ REFUSED: list[tuple[dict[str, Any], str, str | None, str]] = [
         "previous_response_id",
         "Mutually exclusive",
     ),
-    ({"stream": True}, "unsupported_parameter", "stream", "Unsupported parameter: 'stream'"),
+    (
+        {"stream_options": {"include_obfuscation": False}},
+        "unsupported_parameter",
+        "stream_options",
+        "only allowed with 'stream'",
+    ),
+    (
+        {"stream": True, "stream_options": {"include_usage": True}},
+        "unknown_parameter",
+        "stream_options.include_usage",
+        "Unknown parameter",
+    ),
     ({"text": {"format": {}}}, "missing_required_parameter", "text.format.type", "Missing"),
     ({"text": {"format": {"type": "xml"}}}, "invalid_value", "text.format.type", "'json_schema'"),
     (
