@@ -17,10 +17,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PREFECT_HOME := $(CURDIR)/.cache/prefect
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
+export XDG_RUNTIME_DIR := $(CURDIR)/.tmp
+export COVERAGE_FILE := $(CURDIR)/.cache/coverage
 export TMPDIR := $(CURDIR)/.tmp
 export MYPY_CACHE_DIR := $(CURDIR)/.cache/mypy
 export RUFF_CACHE_DIR := $(CURDIR)/.cache/ruff
 export PYTHONDONTWRITEBYTECODE :=
+
+# Branch coverage of the durable core must be whole.
+COVERED := prefect_responses/decisions/*,prefect_responses/statuses.py,prefect_responses/identity.py,prefect_responses/ledger/*
 
 .PHONY: demo test lint types architecture tests test-prefect-3.9 lock clean
 
@@ -40,7 +45,8 @@ architecture: .venv/installed
 	$(BIN)/lint-imports --cache-dir .cache/import-linter
 
 tests: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=
+	@$(BIN)/coverage report --include='$(COVERED)' --show-missing --skip-covered --fail-under=100
 
 # The same code on Prefect 3.9: what is private in Prefect, and one killed flow
 # (docs/decisions/0003-prefect-versions.md).

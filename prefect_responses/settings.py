@@ -21,7 +21,7 @@ class ResponsesSettings(PrefectBaseSettings):
         description="SQLAlchemy URL of the ledger; by default a SQLite file in Prefect's home.",
     )
     lease_seconds: float = Field(
-        default=60.0,
+        default=90.0,
         ge=1.0,
         le=3600.0,
         description="After how many seconds without a sign a process counts as dead.",
@@ -30,7 +30,7 @@ class ResponsesSettings(PrefectBaseSettings):
         default=45.0,
         ge=0.5,
         le=3000.0,
-        description="How long a whole POST may take; must be shorter than the lease.",
+        description="How long a whole POST may take; at most half of the lease is used.",
     )
     max_on_the_wire: int = Field(
         default=16,

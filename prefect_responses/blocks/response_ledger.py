@@ -39,7 +39,7 @@ class ResponseLedger(Block):
         description="SQLAlchemy URL, such as sqlite:////var/lib/prefect/responses.db."
     )
     lease_seconds: float = Field(
-        default=60.0,
+        default=90.0,
         ge=1.0,
         le=3600.0,
         description="After how many seconds without a sign a process counts as dead.",

@@ -2,12 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import TracebackType
 
-    from prefect_responses.wire.answers import Answer
+    from prefect_responses.wire.answers import Answer, AnswerHead, StreamBroken
+    from prefect_responses.wire.stream_events import StreamEvent
+
+
+class EventStream(Protocol):
+    """Follow one stream: enter it, look at `answer`, then iterate over its events once.
+
+    The iteration ends after the terminal event, after `[DONE]`, at the end of the stream, or when
+    it breaks; `broken` tells the last from the others. An end without a terminal event is no
+    outcome: ask. Leaving the block closes the connection, unless the stream was read to its end.
+    """
+
+    #: What came instead of a stream (an error, JSON where events were asked for, nothing), or None.
+    answer: Answer | None
+    #: What the headers said.
+    head: AnswerHead
+    #: How the stream broke, or None as long as it did not.
+    broken: StreamBroken | None
+
+    async def __aenter__(self) -> Self:
+        """Send the request and read the head of what comes; never raises for the network."""
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+
+    def __aiter__(self) -> Self:
+        """Return the stream itself."""
+
+    async def __anext__(self) -> StreamEvent:
+        """Return the next event; never raises for the network."""
 
 
 class ResponsesApi(Protocol):
@@ -50,6 +85,39 @@ class ResponsesApi(Protocol):
 
         Args:
             response_id: the API's ID.
+
+        Raises:
+            RequestInvalid: this is no response ID; nothing was sent.
+        """
+
+    def create_stream(
+        self,
+        request: Mapping[str, Any],
+        *,
+        client_request_id: str,
+        idempotency_key: str | None = None,
+    ) -> EventStream:
+        """Send one POST with `stream` set, never a second one, and follow its events.
+
+        A stream holds one of the connections for as long as it is open.
+
+        Args:
+            request: the JSON body; `stream` is added.
+            client_request_id: see `create`.
+            idempotency_key: see `create`.
+
+        Raises:
+            RequestInvalid: the body is no JSON or a header cannot be sent; nothing was sent.
+        """
+
+    def stream(self, response_id: str, *, starting_after: int | None = None) -> EventStream:
+        """Follow the events of a response that is there.
+
+        A stream holds one of the connections for as long as it is open.
+
+        Args:
+            response_id: the API's ID.
+            starting_after: number of the last event seen; only later ones are sent.
 
         Raises:
             RequestInvalid: this is no response ID; nothing was sent.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -21,20 +20,21 @@ from tenacity import (
 
 from prefect_responses.client import quiet
 from prefect_responses.client.endpoints import check_base_url, is_loopback, path_segment
+from prefect_responses.client.event_streams import HttpEventStream, StreamOpening
+from prefect_responses.client.receiving import Received, note_of
 from prefect_responses.client.secrets import Redactor, check_header
 from prefect_responses.client.sending import NETWORK_ERRORS, Sending, SendingOnAiohttp
 from prefect_responses.errors import RequestInvalid
-from prefect_responses.wire.answers import Answer, TransportFailure, read_head
-from prefect_responses.wire.envelopes import clean_message
 
 if TYPE_CHECKING:
     import ssl
     from asyncio import Future
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
     from pydantic import SecretStr
 
     from prefect_responses.attempt import Endpoint
+    from prefect_responses.wire.answers import Answer
 
 Transport = Literal["httpx", "aiohttp"]
 
@@ -58,12 +58,14 @@ class Timeouts:
         connect: until a connection stands, name lookup and TLS included; at most a third of the
             whole exchange.
         submit: the whole POST of a create.
-        read: one whole GET or cancel.
+        read: one whole GET or cancel, or the head of a stream.
+        idle: without a byte of a stream; a resume past its end hangs on some servers.
     """
 
     connect: float = 10.0
     submit: float = 45.0
     read: float = 60.0
+    idle: float = 60.0
 
 
 class HttpResponsesApi:
@@ -124,12 +126,7 @@ class HttpResponsesApi:
         idempotency_key: str | None = None,
     ) -> Answer:
         """Send one POST, never a second one; see `ResponsesApi.create`."""
-        _check_request_id(client_request_id)
-        headers = [("content-type", "application/json"), ("x-client-request-id", client_request_id)]
-        if idempotency_key is not None:
-            value = check_header("The idempotency key", idempotency_key)
-            headers.append(("idempotency-key", value))
-        post = self._request("POST", "", headers, _encode(request))
+        post = self._post(request, client_request_id, idempotency_key)
         answer = await self._exchange(post, self._timeouts.submit)
         return replace(answer, client_request_id=client_request_id)
 
@@ -140,6 +137,23 @@ class HttpResponsesApi:
     async def cancel(self, response_id: str) -> Answer:
         """Ask to cancel a response; see `ResponsesApi.cancel`."""
         return await self._read("POST", f"/{path_segment(response_id)}/cancel")
+
+    def create_stream(
+        self,
+        request: Mapping[str, Any],
+        *,
+        client_request_id: str,
+        idempotency_key: str | None = None,
+    ) -> HttpEventStream:
+        """Send one POST and follow its events; see `ResponsesApi.create_stream`."""
+        post = self._post({**request, "stream": True}, client_request_id, idempotency_key)
+        return self._stream(post, self._timeouts.submit, client_request_id)
+
+    def stream(self, response_id: str, *, starting_after: int | None = None) -> HttpEventStream:
+        """Follow the events of a response; see `ResponsesApi.stream`."""
+        after = "" if starting_after is None else f"&starting_after={starting_after}"
+        get = self._request("GET", f"/{path_segment(response_id)}?stream=true{after}")
+        return self._stream(get, min(self._timeouts.read, self._timeouts.idle))
 
     async def aclose(self) -> None:
         """Close all connections; calling it again does nothing."""
@@ -160,6 +174,40 @@ class HttpResponsesApi:
 
         return await _twice()(once)
 
+    def _stream(
+        self, request: httpx.Request, limit: float, client_request_id: str | None = None
+    ) -> HttpEventStream:
+        sending = self._sending()
+        self._watch(request, sending, limit)
+        opening = StreamOpening(
+            self._client,
+            request,
+            sending,
+            self._redactor,
+            self._turns,
+            limit=limit,
+            idle=self._timeouts.idle,
+            largest_body=self._largest_body,
+            client_request_id=client_request_id,
+        )
+        return HttpEventStream(opening)
+
+    def _watch(
+        self, request: httpx.Request, sending: Sending | SendingOnAiohttp, limit: float
+    ) -> None:
+        steps = _step_timeouts(min(self._timeouts.connect, limit / 3))
+        request.extensions = {"timeout": steps, **sending.extensions}
+
+    def _post(
+        self, request: Mapping[str, Any], client_request_id: str, idempotency_key: str | None
+    ) -> httpx.Request:
+        _check_request_id(client_request_id)
+        headers = [("content-type", "application/json"), ("x-client-request-id", client_request_id)]
+        if idempotency_key is not None:
+            value = check_header("The idempotency key", idempotency_key)
+            headers.append(("idempotency-key", value))
+        return self._request("POST", "", headers, _encode(request))
+
     def _request(
         self, method: str, path: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
     ) -> httpx.Request:
@@ -174,66 +222,26 @@ class HttpResponsesApi:
 
     async def _exchange(self, request: httpx.Request, limit: float) -> Answer:
         """Carry *request* once, within *limit* seconds, and tell what came of it."""
-        sending, received = self._sending(), _Received(self._largest_body)
-        steps = _step_timeouts(min(self._timeouts.connect, limit / 3))
-        request.extensions = {"timeout": steps, **sending.extensions}
+        sending, received = self._sending(), Received(self._largest_body)
+        self._watch(request, sending, limit)
         failure, note = None, ""
         async with self._turns:
             try:
                 with quiet.quiet():
                     async with asyncio.timeout(limit):
-                        await received.read(self._client, request)
+                        await _read_all(received, self._client, request)
             except NETWORK_ERRORS as error:
-                failure, note = sending.failure(error), _note(error)
-        return self._answer(received, failure, note)
-
-    def _answer(self, received: _Received, failure: TransportFailure | None, note: str) -> Answer:
-        broken = None if received.is_whole else failure or TransportFailure.AFTER_SENDING
-        note = "" if received.is_whole else self._redactor.text(note or received.note)
-        if received.status is None:
-            return Answer(failure=broken, note=note)
-        head = read_head(received.headers, time.time())
-        return Answer(
-            status=received.status,
-            body=self._redactor.body(bytes(received.body)),
-            content_type=head.content_type,
-            server_request_id=head.server_request_id,
-            retry_after=head.retry_after,
-            should_retry=head.should_retry,
-            rate_limits=head.rate_limits,
-            failure=broken and TransportFailure.AFTER_SENDING,
-            note=note,
-        )
+                failure, note = sending.failure(error), note_of(error)
+        return received.answer(failure, note, self._redactor)
 
 
-class _Received:
-    """Hold what arrived of one answer, also if the rest never comes."""
-
-    def __init__(self, largest_body: int) -> None:
-        self.status: int | None = None
-        self.headers: Mapping[str, str] = {}
-        self.body = bytearray()
-        self.is_whole = False
-        self.note = ""
-        self._largest_body = largest_body
-
-    async def read(self, client: httpx.AsyncClient, request: httpx.Request) -> None:
-        """Send *request* and read its answer until its end, or until it is too long."""
-        response = await client.send(request, stream=True)
-        try:
-            self.status, self.headers = response.status_code, response.headers
-            self.is_whole = await self._read_body(response)
-        finally:
-            await response.aclose()
-
-    async def _read_body(self, response: httpx.Response) -> bool:
-        async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_bytes())) as chunks:
-            async for chunk in chunks:
-                self.body += chunk
-                if len(self.body) > self._largest_body:
-                    self.note = f"the body is longer than {self._largest_body} bytes"
-                    return False
-        return True
+async def _read_all(received: Received, client: httpx.AsyncClient, request: httpx.Request) -> None:
+    response = await client.send(request, stream=True)
+    try:
+        received.begin(response)
+        await received.read_body(response)
+    finally:
+        await response.aclose()
 
 
 def _headers(endpoint: Endpoint, key: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -312,7 +320,3 @@ def _check_request_id(request_id: str) -> None:
     if len(request_id) > _LONGEST_REQUEST_ID:
         raise RequestInvalid(f"A request ID takes {_LONGEST_REQUEST_ID} characters.")
     check_header("The request ID", request_id)
-
-
-def _note(error: Exception) -> str:
-    return clean_message(f"{type(error).__name__}: {error}".rstrip(": "))

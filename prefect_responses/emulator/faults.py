@@ -261,14 +261,19 @@ class Vendor(_Strict):
     errors: ErrorBody = ErrorBody.ENVELOPED
     minimal_bodies: bool = False
     background_stream: Literal["accept", "reject"] = "accept"
+    #: Create answers `stream` with JSON.
     json_instead_of_stream: bool = False
+    #: Retrieve answers `stream` with JSON.
     resume_ignored: bool = False
+    #: `data: [DONE]` comes last.
     done_marker: bool = False
     comments: bool = False
     line_ending: LineEnding = LineEnding.LF
     event_lines: bool = True
     sequence_numbers: bool = True
+    #: Numbers grow by this; more than 1 leaves gaps.
     sequence_step: int = Field(default=1, ge=1)
+    #: The type of the last event, whatever the status in it.
     terminal_event: str | None = None
     queued_while_streaming: bool = False
     stays_open: bool = False

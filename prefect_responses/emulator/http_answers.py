@@ -9,6 +9,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from prefect_responses.emulator import envelopes
 from prefect_responses.emulator.faults import ErrorBody
+from prefect_responses.emulator.response_objects import minimal
 
 if TYPE_CHECKING:
     from prefect_responses.emulator.faults import ErrorAnswer, Vendor
@@ -77,8 +78,7 @@ def json_response(status: int, body: dict[str, Any], vendor: Vendor) -> Response
     if vendor.integer_error_codes and body.get("error"):
         body = {**body, "error": {**body["error"], "code": 500}}
     if vendor.minimal_bodies and body.get("object") == "response":
-        kept = ("id", "status", "output", "error")
-        body = {key: body[key] for key in kept if body.get(key)}
+        body = minimal(body)
     return _json(status, body)
 
 

@@ -89,6 +89,11 @@ def response_body(response: StoredResponse, status: Status) -> dict[str, Any]:
     }
 
 
+def minimal(body: dict[str, Any]) -> dict[str, Any]:
+    """Leave of a response object what some vendors send."""
+    return {key: body[key] for key in ("id", "status", "output", "error") if body.get(key)}
+
+
 def _outcome(response: StoredResponse, status: Status) -> dict[str, Any]:
     match status:
         case Status.QUEUED | Status.IN_PROGRESS | Status.CANCELLED:

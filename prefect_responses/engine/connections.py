@@ -58,7 +58,7 @@ class LedgerAddress:
     """
 
     url: str = field(repr=False)
-    lease_seconds: float = 60.0
+    lease_seconds: float = 90.0
 
 
 async def open_ledger(runtime: Runtime, address: LedgerAddress) -> Ledger:
@@ -117,7 +117,13 @@ async def open_responses(  # noqa: PLR0913 - each says something else of how to 
 
     async def build_engine() -> DurableResponses:
         return DurableResponses(
-            ledger, api, SystemClock(), connection.profile, Silent(), on_the_wire=on_the_wire
+            ledger,
+            api,
+            SystemClock(),
+            connection.profile,
+            Silent(),
+            on_the_wire=on_the_wire,
+            post_timeout=submit_timeout,
         )
 
     key = ("engine", ledger.owner_id, *account, on_the_wire)

@@ -44,6 +44,7 @@ class DurableResponses:
         profile: what the server understands.
         observer: who is told of what happened.
         on_the_wire: POSTs between intent and ID at once.
+        post_timeout: seconds that a whole POST may take.
     """
 
     def __init__(  # noqa: PLR0913 - the doors of the engine, all named
@@ -55,13 +56,16 @@ class DurableResponses:
         observer: Observer,
         *,
         on_the_wire: int = ON_THE_WIRE,
+        post_timeout: float = 0.0,
     ) -> None:
         self.ledger = ledger
         self._clock = clock
         observer = Unfailing(observer)
         polling = Polling(ledger, api, clock, observer)
         wire = asyncio.Semaphore(on_the_wire)
-        submission = Submission(ledger, api, clock, profile, wire, observer=observer)
+        submission = Submission(
+            ledger, api, clock, profile, wire, observer=observer, post_timeout=post_timeout
+        )
         self._driver = Driver(ledger, submission, polling, clock, observer)
         self._changes = Changes(ledger, api, clock, self._driver)
 

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
 #: Seconds that a cancelled caller waits for a POST of its own to be recorded.
 RECORDING_GRACE = 10.0
+#: Seconds until a lease that is about to be renewed is looked at again.
+LEASE_WAIT = 0.5
 #: Seconds between tries to commit an ID that the ledger would not take.
 RECORDING_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
 
@@ -82,6 +84,7 @@ class Submission:
         on_the_wire: bounds how many POSTs are between intent and ID at once; what a kill leaves
             in doubt is at most this many.
         observer: who is told, after the commit.
+        post_timeout: seconds that a whole POST may take; the lease must last as long.
     """
 
     def __init__(  # noqa: PLR0913 - the doors of a submission, all named
@@ -93,6 +96,7 @@ class Submission:
         on_the_wire: asyncio.Semaphore,
         *,
         observer: Observer,
+        post_timeout: float,
     ) -> None:
         self._ledger = ledger
         self._api = api
@@ -100,6 +104,7 @@ class Submission:
         self._profile = profile
         self._on_the_wire = on_the_wire
         self._observer = observer
+        self._post_timeout = post_timeout
 
     async def send(
         self, attempt: Attempt, request: Mapping[str, Any], policy: CallPolicy, tries: int
@@ -157,9 +162,8 @@ class Submission:
         if not claim.moved:
             return claim.attempt
         reach(CrashPoint.AFTER_INTENT)
-        if not self._ledger.holds_lease():
-            await self._release(claim.attempt, None, None)
-            raise OwnerLost
+        if self._ledger.lease_left(claim.attempt.owner_id) <= self._post_timeout:
+            return await self._wait_for_lease(claim.attempt)
         answer = await self._post(claim.attempt, body, client_request_id)
         reach(CrashPoint.AFTER_POST)
         match read_create_answer(answer):
@@ -180,6 +184,14 @@ class Submission:
                 return await self._doubt(claim.attempt, error)
             case never:
                 assert_never(never)
+
+    async def _wait_for_lease(self, attempt: Attempt) -> Attempt:
+        """Give *attempt* back: a POST now might end after others take this process for dead."""
+        holds_lease = self._ledger.holds_lease(attempt.owner_id)
+        released = await self._release(attempt, None, self._clock.now() + LEASE_WAIT)
+        if not holds_lease:
+            raise OwnerLost
+        return released
 
     async def _post(
         self, attempt: Attempt, body: Mapping[str, Any], client_request_id: str

@@ -47,8 +47,9 @@ T = TypeVar("T")
 E = TypeVar("E", bound="StrEnum")
 
 
-#: The share of a lease that a whole POST may take: its owner must count as alive until it ends.
-POST_SHARE = 0.75
+#: The share of a lease that a whole POST may take. Leases are renewed each quarter, so that a POST
+#: which begins with half of a lease left ends while its owner still counts as alive.
+POST_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)

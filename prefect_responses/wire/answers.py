@@ -27,6 +27,28 @@ class TransportFailure(Enum):
     AFTER_SENDING = "after_sending"
 
 
+class BreakKind(Enum):
+    """Say how a stream broke."""
+
+    #: No byte came for longer than a stream may be silent.
+    IDLE = "idle"
+    #: The connection ended before the stream did.
+    CUT = "cut"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBroken:
+    """A stream broke; the work behind it may go on.
+
+    Args:
+        kind: how it broke.
+        note: what failed, in words without secrets.
+    """
+
+    kind: BreakKind
+    note: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Hold what one HTTP exchange gave: an answer, a failure, or an answer that broke off.

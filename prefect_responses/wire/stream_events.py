@@ -157,10 +157,12 @@ class StreamEvent:
 
     @property
     def error(self) -> ErrorEnvelope | None:
-        """Return the error that it tells, flat or nested, or None.
+        """Return why the stream failed, flat or nested, or None.
 
         The response of a failed one has an error of its own (`wire.responses`).
         """
+        if self.event_type not in {EventType.ERROR, EventType.UNKNOWN}:
+            return None
         inner = self.data.get("error")
         if isinstance(inner, dict) and inner:
             return read_error_object(inner)

@@ -48,12 +48,21 @@ def event_log(response: StoredResponse, now: float) -> Iterator[LoggedEvent]:
     plan = response.stream
     if plan is None:
         return
-    if plan.recorded is not None:
-        yield from _recorded(response, plan, plan.recorded)
-        return
-    awake = _kept_awake(_planned(response, plan), plan.keepalive_s)
-    for number, logged in enumerate(_cancelled(response, plan, awake, now)):
-        logged.payload["sequence_number"] = number
+    if plan.recorded is None:
+        events = _kept_awake(_planned(response, plan), plan.keepalive_s)
+    else:
+        events = _recorded(response, plan, plan.recorded)
+    yield from _numbered(_cancelled(response, plan, events, now))
+
+
+def _numbered(events: Iterable[LoggedEvent]) -> Iterator[LoggedEvent]:
+    """Number the events from 0 on; those of a recording may have numbers of their own."""
+    number = -1
+    for logged in events:
+        payload = logged.payload
+        if payload.get("sequence_number") is None:
+            payload["sequence_number"] = number + 1
+        number = payload["sequence_number"]
         yield logged
 
 
@@ -155,8 +164,7 @@ def _recorded(
 ) -> Iterator[LoggedEvent]:
     """Play a recording under this response's ID, with its own numbers where it has some."""
     for index, original in enumerate(events):
-        payload = {**original}
-        payload.setdefault("sequence_number", index)
+        payload = dict(original)
         if isinstance(payload.get("response"), dict):
             payload["response"] = {**payload["response"], "id": response.id}
         yield LoggedEvent(plan.first_at + index * plan.interval_s, payload)

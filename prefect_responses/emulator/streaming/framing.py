@@ -9,6 +9,7 @@ import orjson
 
 from prefect_responses.emulator.faults import LineEnding, Vendor
 from prefect_responses.emulator.lifecycle import TERMINAL, Status
+from prefect_responses.emulator.response_objects import minimal
 from prefect_responses.emulator.streaming.item_events import is_delta
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def vendor_payload(payload: Payload, vendor: Vendor) -> Payload:
         changed["type"] = vendor.terminal_event
     if status == Status.IN_PROGRESS and vendor.queued_while_streaming:
         changed["response"] = {**response, "status": Status.QUEUED.value}
+    if response and vendor.minimal_bodies:
+        changed["response"] = minimal(changed["response"])
     return changed
 
 

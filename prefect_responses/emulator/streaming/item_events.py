@@ -1,6 +1,6 @@
 """The events that tell of output items, in the order of the API.
 
-Events carry `sequence_number` 0 here; the log numbers them.
+Events carry no `sequence_number` here; the log numbers them.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def is_delta(payload: Payload) -> bool:
 
 def event(name: str, **fields: Any) -> Payload:
     """Make an event that is not numbered yet."""
-    return {"type": name, "sequence_number": 0, **fields}
+    return {"type": name, "sequence_number": None, **fields}
 
 
 def _added(index: int, item: dict[str, Any]) -> Payload:
@@ -90,14 +90,19 @@ def _message_events(index: int, item: dict[str, Any]) -> Iterator[Payload]:
 def _content_events(index: int, item: dict[str, Any]) -> Iterator[Payload]:
     for part_index, part in enumerate(item.get("content") or ()):
         where = {"item_id": item["id"], "output_index": index, "content_index": part_index}
-        written, extra = _PARTS[part["type"]]
-        begun = {**part, written.field: ""}
-        if "annotations" in begun:
-            begun["annotations"] = []
-        yield event("response.content_part.added", **where, part=begun)
-        text, annotations = part[written.field], part.get("annotations") or ()
+        yield from _part_events(part, where)
+
+
+def _part_events(part: dict[str, Any], where: Payload) -> Iterator[Payload]:
+    written, extra = _PARTS.get(part["type"], (None, {}))
+    begun = {**part, "annotations": []} if "annotations" in part else dict(part)
+    if written is not None:
+        begun[written.field] = ""
+    yield event("response.content_part.added", **where, part=begun)
+    if written is not None:
+        text, annotations = part.get(written.field) or "", part.get("annotations") or ()
         yield from _written_events(written, text, where, extra, annotations)
-        yield event("response.content_part.done", **where, part=part)
+    yield event("response.content_part.done", **where, part=part)
 
 
 def _written_events(
@@ -105,7 +110,7 @@ def _written_events(
 ) -> Iterator[Payload]:
     name = f"{written.event}.delta"
     for token in _TOKEN.findall(text):
-        yield {"type": name, "sequence_number": 0, **where, "delta": token, **extra}
+        yield {"type": name, "sequence_number": None, **where, "delta": token, **extra}
     for number, annotation in enumerate(annotations):
         place = {**where, "annotation_index": number, "annotation": annotation}
         yield event("response.output_text.annotation.added", **place)
@@ -114,7 +119,7 @@ def _written_events(
 
 def _reasoning_events(index: int, item: dict[str, Any]) -> Iterator[Payload]:
     yield _added(index, {**item, "summary": []})
-    for part_index, part in enumerate(item["summary"]):
+    for part_index, part in enumerate(item.get("summary") or ()):
         where = {"item_id": item["id"], "output_index": index, "summary_index": part_index}
         begun = {**part, "text": ""}
         yield event("response.reasoning_summary_part.added", **where, part=begun)

@@ -95,7 +95,7 @@ def error_amid(fault: StreamError, message: str, error_type: str) -> ErrorAmid:
     """Write the error event that a fault asks for."""
     facts = {"code": fault.code, "message": message, "param": None}
     body = facts if fault.form is ErrorForm.FLAT else {"error": {"type": error_type, **facts}}
-    payload = {"type": "error", "sequence_number": 0, **body}
+    payload = {"type": "error", "sequence_number": None, **body}
     return ErrorAmid(payload, fault.after_deltas, fault.then)
 
 

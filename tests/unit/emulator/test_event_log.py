@@ -151,10 +151,28 @@ def test_a_recording_is_played_as_it_is() -> None:
     answer = recorded_answer(events)
     log = log_of(streamed([], recorded=answer.recorded, token_rate=2))
 
-    assert [(e.number, e.time - ACCEPTED_AT) for e in log] == [(0, 10), (17, 10.5), (2, 11)]
+    assert [(e.number, e.time - ACCEPTED_AT) for e in log] == [(0, 10), (17, 10.5), (18, 11)]
     assert log[0].payload["response"] == {"id": "resp_1", "status": "queued"}
     assert log[1].payload == events[1]
     assert answer.ending is Status.COMPLETED
+
+
+def test_a_recording_can_be_cancelled() -> None:
+    events: list[dict[str, Any]] = [{"type": "a", "sequence_number": 5}, {"type": "b"}]
+    response = streamed([], recorded=tuple(events), token_rate=1)
+    response.timeline = response.timeline.cancelled(ACCEPTED_AT + 10)
+    log = log_of(response)
+
+    assert [(e.number, e.payload["type"]) for e in log] == [(5, "a"), (6, "response.failed")]
+
+
+def test_items_and_parts_of_unknown_kinds_are_told_whole() -> None:
+    part = {"type": "output_audio", "data": "AAAA"}
+    message = {"type": "message", "role": "assistant", "status": "completed", "content": [part]}
+    log = log_of(streamed([message, {"type": "reasoning"}, {"type": "program", "code": "x"}]))
+
+    parts = ["output_item.added", "content_part.added", "content_part.done", "output_item.done"]
+    assert names_of(log)[3:-1] == parts + ["output_item.added", "output_item.done"] * 2
 
 
 def test_a_recording_without_an_end_keeps_what_was_done() -> None:

@@ -235,6 +235,18 @@ def test_a_dropped_create_of_a_stream_was_accepted(
     assert control.responses()[0]["status"] == "queued"
 
 
+@pytest.mark.parametrize(("kind", "status"), [("accept_then_status", 500), ("unreadable", 200)])
+def test_a_create_of_a_stream_that_nobody_sees(
+    http: httpx.Client, control: RemoteControl, kind: str, status: int
+) -> None:
+    control.set_latency("constant:60")
+    control.add_fault(kind, times=2)
+    answers = [http.post("/responses", json=body) for body in (BACKGROUND, STREAMED)]
+
+    assert [answer.status_code for answer in answers] == [status, status]
+    assert [r["status"] for r in control.responses()] == ["queued", "cancelled"]
+
+
 def test_a_stall_before_the_head_of_a_stream(http: httpx.Client, control: RemoteControl) -> None:
     control.add_fault("accept_then_stall", seconds=0.2)
     began = time.monotonic()
@@ -310,6 +322,13 @@ def test_a_resume_is_answered_with_json(http: httpx.Client, control: RemoteContr
     response_id = events_of(vendor(http, control, resume_ignored=True))[0]["response"]["id"]
 
     assert resume(http, response_id, 3).json()["status"] == "completed"
+
+
+def test_events_hold_minimal_bodies(http: httpx.Client, control: RemoteControl) -> None:
+    events = events_of(vendor(http, control, minimal_bodies=True))
+
+    assert events[0]["response"].keys() == {"id", "status"}
+    assert events[-1]["response"].keys() == {"id", "status", "output"}
 
 
 def test_background_streams_are_refused(http: httpx.Client, control: RemoteControl) -> None:

@@ -23,9 +23,10 @@ from stream_reading import (
 )
 from stream_stories import OUTPUTS
 
+from prefect_responses.emulator.server import EmulatorThread
+
 if TYPE_CHECKING:
     from prefect_responses.emulator.remote_control import RemoteControl
-    from prefect_responses.emulator.server import EmulatorThread
 
 
 def wait_for(condition: Any) -> None:
@@ -283,6 +284,34 @@ def test_other_endings(
     stream_grammar.check(events)
     assert types_of(events)[-1] == terminal
     assert events[-1]["response"]["status"] == status
+
+
+@pytest.mark.parametrize("body", [BACKGROUND, STREAMED])
+def test_open_streams_do_not_hold_the_server(body: dict[str, Any]) -> None:
+    with EmulatorThread(latency="constant:600") as emulator:
+        headers = {"authorization": "Bearer sk-emulated"}
+        client = httpx.Client(base_url=emulator.url, headers=headers)
+        with client, opened(client, json=body) as events:
+            next(events)
+            began = time.monotonic()
+            emulator.stop()
+            assert time.monotonic() - began < 3
+            with pytest.raises(httpx.RemoteProtocolError):
+                list(events)
+
+
+def test_a_script_can_play_a_recording(http: httpx.Client, control: RemoteControl) -> None:
+    recorded = create(http)
+    control.add_replies({"events": recorded})
+    played = create(http, model="script")
+    response_id = played[0]["response"]["id"]
+
+    assert response_id != recorded[0]["response"]["id"]
+    assert types_of(played) == types_of(recorded)
+    assert text_of(played) == text_of(recorded)
+    assert events_of(resume(http, response_id, 4).content) == played[5:]
+    stored = http.get(f"/responses/{response_id}").json()
+    assert stored["output"] == recorded[-1]["response"]["output"]
 
 
 def test_a_long_stream_is_read_whole(http: httpx.Client) -> None:
