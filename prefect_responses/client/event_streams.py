@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self, cast
 
@@ -151,12 +152,18 @@ class HttpEventStream:
         self._chunks = self._response = None
         self._reader.close()
         try:
-            with quiet.quiet():
-                if chunks is not None:
-                    await chunks.aclose()
-                if response is not None:
-                    await response.aclose()
-        except NETWORK_ERRORS:
-            pass  # what had to be read of it was read
+            with quiet.quiet(), suppress(*NETWORK_ERRORS):  # what had to be read of it was read
+                await _close_both(chunks, response)
         finally:
             self._opening.turns.release()
+
+
+async def _close_both(
+    chunks: AsyncGenerator[bytes] | None, response: httpx.Response | None
+) -> None:
+    try:
+        if chunks is not None:
+            await chunks.aclose()
+    finally:
+        if response is not None:
+            await response.aclose()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -59,5 +60,10 @@ def reach(point: CrashPoint) -> None:
     if _armed is None or _armed.point is not point:
         return
     _armed.remaining -= 1
-    if _armed.remaining == 0:
+    if _armed.remaining != 0:
+        return
+    if _armed.signal is signal.SIGSTOP:
+        # To this thread: sent to the process, another takes it, and this one gets a step further.
+        signal.pthread_kill(threading.get_ident(), _armed.signal)
+    else:
         os.kill(os.getpid(), _armed.signal)

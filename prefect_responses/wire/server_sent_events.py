@@ -58,15 +58,20 @@ class EventDecoder:
 
     def decode(self, chunk: bytes) -> Iterator[ServerSentEvent]:
         """Yield the events that *chunk* completes; exhaust it before decoding more."""
-        for line in self._lines(chunk):
+        *lines, rest = self._split(chunk)
+        if lines:
+            self._complete(lines)
+        for line in lines:
             if line:
                 self._field(line)
                 continue
             if self._data or self._too_long:
                 yield self._event()
             self._start()
+        if rest:
+            self._keep(rest)
 
-    def _lines(self, chunk: bytes) -> list[bytes]:
+    def _split(self, chunk: bytes) -> list[bytes]:
         if self._after_return and chunk:
             self._after_return = False
             chunk = chunk.removeprefix(b"\n")
@@ -74,15 +79,8 @@ class EventDecoder:
         # not come; a line feed that follows it in the next chunk belongs to it.
         if b"\r" in chunk:
             self._after_return = chunk.endswith(b"\r")
-            lines = _LINE_BREAK.split(chunk)
-        else:
-            lines = chunk.split(b"\n")
-        rest = lines.pop()
-        if lines:
-            self._complete(lines)
-        if rest:
-            self._keep(rest)
-        return lines
+            return _LINE_BREAK.split(chunk)
+        return chunk.split(b"\n")
 
     def _complete(self, lines: list[bytes]) -> None:
         if self._line:
@@ -98,8 +96,8 @@ class EventDecoder:
         self._held += len(rest)
         if self._held + self._size > self._largest_event:
             self._too_long = True
-            self._line.clear()
-            self._held = 0
+            self._line = [b":"]  # the rest of the line is a comment, and not a blank line
+            self._held = 1
 
     def _field(self, line: bytes) -> None:
         self._size += len(line)

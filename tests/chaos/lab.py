@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from prefect_responses.emulator.server import EmulatorThread
 
 FLOWS = Path(__file__).with_name("stories.py")
-PATIENCE = 25.0
+PATIENCE = 60.0
 #: Processes at once: more would only wait for each other.
 ABREAST = 4
 

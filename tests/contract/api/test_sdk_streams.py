@@ -79,6 +79,14 @@ def test_a_resume_yields_the_rest(client: openai.OpenAI) -> None:
         assert strictly(rest) == events[cursor + 1 :]
 
 
+def test_the_stream_helper_resumes_too(client: openai.OpenAI) -> None:
+    created = list(client.responses.create(**BACKGROUND, stream=True))
+    with client.responses.stream(response_id=created[0].response.id, starting_after=6) as stream:
+        rest = numbers_of(stream)
+
+    assert rest == list(range(7, len(created)))
+
+
 def test_obfuscation_can_be_left_out_of_both(client: openai.OpenAI) -> None:
     without: Any = {"stream_options": {"include_obfuscation": False}}
     events = list(client.responses.create(**BACKGROUND, stream=True, **without))

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import httpx
 
 STREAMED = {"model": "echo", "input": "One two three.", "stream": True}
 BACKGROUND = {**STREAMED, "background": True, "store": True}
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait for what the server does just after the client has seen the end."""
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def blocks_of(body: bytes) -> list[bytes]:

@@ -104,6 +104,14 @@ def test_an_error_amid(then: AfterError, names: list[str]) -> None:
     assert names_of(log_of(response)) == _OPENING + names
 
 
+def test_an_error_ends_a_response_as_soon_as_it_is_reported() -> None:
+    fault = StreamError(kind="stream_error", after_deltas=2)
+    error = error_amid(fault, "No.", "t")
+    response = streamed(said("word " * 90), Status.FAILED, error=error, token_rate=2)
+
+    assert response.timeline.ends_at - ACCEPTED_AT == 11
+
+
 def test_a_restart_says_the_output_again() -> None:
     fault = RestartStream(kind="restart_stream", after_deltas=2, first_text="Lost for ever.")
     log = log_of(streamed(said("one two"), lost=lost_take(fault, "msg_lost")))

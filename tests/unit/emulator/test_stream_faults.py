@@ -18,6 +18,7 @@ from stream_reading import (
     resume,
     text_of,
     types_of,
+    wait_for,
 )
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def test_a_synchronous_stream_that_is_cut_in_flight_is_cancelled(
     control.add_fault("cut_stream", after_events=1)
     post(http, STREAMED)
 
-    assert control.responses()[0]["status"] == "cancelled"
+    wait_for(lambda: control.responses()[0]["status"] == "cancelled")
 
 
 def test_all_open_streams_can_be_cut(http: httpx.Client, control: RemoteControl) -> None:
@@ -134,7 +135,7 @@ def test_all_open_streams_can_be_cut(http: httpx.Client, control: RemoteControl)
         assert control.cut_streams() == 1
         with pytest.raises(httpx.ReadError):
             next(events)
-    assert control.cut_streams() == 0
+    wait_for(lambda: control.cut_streams() == 0)
     assert control.responses()[0]["status"] == "queued"
 
 

@@ -20,6 +20,7 @@ from stream_reading import (
     resume,
     text_of,
     types_of,
+    wait_for,
 )
 from stream_stories import OUTPUTS
 
@@ -27,13 +28,6 @@ from prefect_responses.emulator.server import EmulatorThread
 
 if TYPE_CHECKING:
     from prefect_responses.emulator.remote_control import RemoteControl
-
-
-def wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @pytest.fixture
@@ -80,7 +74,7 @@ def test_events_come_when_their_time_has_come(http: httpx.Client, stopped: Remot
         assert stopped.state()["open_streams"] == 1
         stopped.advance(6)
         assert types_of(list(events))[-1] == "completed"
-    assert stopped.state()["open_streams"] == 0
+    wait_for(lambda: stopped.state()["open_streams"] == 0)
 
 
 def test_a_real_clock_sends_as_it_goes(http: httpx.Client, control: RemoteControl) -> None:
