@@ -151,6 +151,7 @@ class HttpEventStream:
         chunks, response = self._chunks, self._response
         self._chunks = self._response = None
         self._reader.close()
+        self._events.clear()
         try:
             with quiet.quiet(), suppress(*NETWORK_ERRORS):  # what had to be read of it was read
                 await _close_both(chunks, response)

@@ -153,13 +153,13 @@ def fold(state: Fold, event: StreamEvent) -> Folded:
     """
     if state.response is not None:
         return state, ()
+    place = _DELTAS.get(event.type)  # nearly all events are deltas, so they are told apart first
+    if place is not None:
+        return (state, ()) if _was_seen(state, event) else _grow(state, event, *place)
     if event.is_terminal:  # also in a replay: it says how the response is now
         return _settle(state, event)
     if _was_seen(state, event):
         return state, ()
-    place = _DELTAS.get(event.type)
-    if place is not None:
-        return _grow(state, event, *place)
     return _fold_rarer(_note(state, event), event)
 
 

@@ -4,8 +4,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL
-from prefect.testing.utilities import prefect_test_harness
 
 from prefect_responses.emulator.server import EmulatorThread
 
@@ -13,13 +11,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from lab import Lab
 from nursery import Nursery
-
-
-@pytest.fixture(scope="session")
-def prefect_server():
-    """Run a real Prefect server for the whole session; yield its API URL."""
-    with prefect_test_harness(server_startup_timeout=90):
-        yield PREFECT_API_URL.value()
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from prefect.settings import PREFECT_API_URL
-from prefect.testing.utilities import prefect_test_harness
 
 from prefect_responses import ResponseLedger, ResponsesCredentials
 from prefect_responses.clock import SystemClock
@@ -24,10 +22,8 @@ API_KEY = "sk-integration-secret-0123456789"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def prefect_server():
-    """Run a real Prefect server for the whole session; yield its API URL."""
-    with prefect_test_harness(server_startup_timeout=90):
-        yield PREFECT_API_URL.value()
+def _everything_needs_prefect(prefect_server):
+    """Use the session's Prefect server in every test of this folder."""
 
 
 @pytest.fixture(scope="session")
