@@ -109,7 +109,7 @@ def _start_prefect() -> subprocess.Popen[bytes]:
 def _wait_for(url: str, seconds: float = 90.0) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        with suppress(OSError), urllib.request.urlopen(url, timeout=5):
+        with suppress(OSError), urllib.request.urlopen(url, timeout=5):  # noqa: S310 - loopback
             return
         time.sleep(0.2)
     raise TimeoutError(f"{url} did not answer within {seconds:.0f} seconds.")

@@ -128,7 +128,7 @@ class Driver:
                 return await self._send(attempt, call, drive)
             case Wait(at):
                 await self._clock.sleep(at - self._clock.now())
-                return await self._look_again(attempt)
+                return await self.look_again(attempt)
             case AskOwner():
                 return await self.ask_owner(attempt, call)
             case Resubmit(not_before):
@@ -147,7 +147,7 @@ class Driver:
         request = await self._request(attempt, call)
         sent = await self._submission.send(attempt, request, call.policy, drive.sends)
         # A refused claim means that another attempt of this call may stand for it now.
-        return await self._look_again(sent)
+        return await self.look_again(sent)
 
     async def _request(self, attempt: Attempt, call: Call) -> Mapping[str, Any]:
         if attempt.digest == call.draft.digest:
@@ -162,12 +162,12 @@ class Driver:
         await self._submission.record_what_was_not(attempt.id)
         if await self._is_being_sent(attempt):
             await self._clock.sleep(call.policy.owner_poll)
-            return await self._look_again(attempt)
+            return await self.look_again(attempt)
         owner = attempt.owner_id or ""
         error = {"error": "OwnerDied", "message": "Its process died while it was submitting."}
         verb = MarkInDoubt(attempt.id, owner, attempt.fence, error, self._clock.now())
         await self._ledger.do(verb)
-        return await self._look_again(attempt)
+        return await self.look_again(attempt)
 
     async def _is_being_sent(self, attempt: Attempt) -> bool:
         if is_under_way(attempt.id):
@@ -176,7 +176,7 @@ class Driver:
         others = attempt.owner_id not in {None, self._ledger.owner_id}
         return others and await self._ledger.owner_is_alive(attempt.owner_id or "")
 
-    async def _look_again(self, attempt: Attempt) -> Attempt:
+    async def look_again(self, attempt: Attempt) -> Attempt:
         """Read which attempt stands for the call of *attempt* now."""
         standing = await self._ledger.latest(attempt.scope, attempt.name, attempt.ordinal)
         return standing or attempt

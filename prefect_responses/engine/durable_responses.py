@@ -107,14 +107,23 @@ class DurableResponses:
         attempt = await self._driver.drive(taken, call, Until.SETTLED)
         return Settled(attempt, None, found_in(taken, attempt))
 
-    async def wait(self, attempt_id: str, policy: CallPolicy) -> Settled:
+    async def wait(
+        self, attempt_id: str, policy: CallPolicy, origin: Origin | None = None
+    ) -> Settled:
         """Wait until the response of *attempt_id* has ended, whoever submitted it.
+
+        Args:
+            attempt_id: the ledger's ID; a later attempt of the same call may stand for it by now.
+            policy: how to wait.
+            origin: who waits. If it failed, and its own scope was asked to run again since, it is
+                submitted once more, as the call that created it would do.
 
         Raises:
             AttemptUnknown: the ledger has no such attempt.
         """
-        taken = await self.ledger.attempt(attempt_id)
-        call = await self._call_again(taken, policy)
+        named = await self.ledger.attempt(attempt_id)
+        taken = await self._driver.look_again(named)
+        call = await self._call_again(taken, policy, origin)
         attempt = await self._driver.drive(taken, call, Until.SETTLED)
         return await self._read(attempt, taken)
 
@@ -137,7 +146,11 @@ class DurableResponses:
             return attempt
         return (await self.ledger.do(Deliver(attempt.id, self._clock.now()))).attempt
 
-    async def _call_again(self, attempt: Attempt, policy: CallPolicy) -> Call:
+    async def _call_again(
+        self, attempt: Attempt, policy: CallPolicy, waiter: Origin | None
+    ) -> Call:
+        same_scope = waiter is not None and waiter.scope == attempt.scope
+        run = waiter.run if waiter is not None and same_scope else attempt.run
         bodies = await self.ledger.bodies([attempt.id])
         request = bodies[attempt.id].request if attempt.id in bodies else None
         draft = Draft(
@@ -148,11 +161,11 @@ class DurableResponses:
             credentials=attempt.credentials,
             request=request or b"{}",
             ordinal=attempt.ordinal,
-            run=attempt.run,
+            run=run,
             flow_run_id=attempt.flow_run_id,
             task_run_id=attempt.task_run_id,
         )
-        origin = Origin(attempt.scope, execution="", run=attempt.run)
+        origin = Origin(attempt.scope, execution="", run=run)
         return Call(draft, orjson.loads(draft.request), origin, policy)
 
     @asynccontextmanager

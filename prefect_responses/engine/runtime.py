@@ -12,7 +12,8 @@ import os
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 
@@ -26,6 +27,16 @@ T = TypeVar("T")
 CLEANUP_GRACE = 12.0
 #: Seconds that a process which ends waits for its ledgers to be flushed and its pools closed.
 CLOSING_GRACE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand(Generic[T]):
+    """A coroutine that a caller handed over, and how far it is."""
+
+    coroutine: Coroutine[Any, Any, T]
+    future: Future[T]
+    started: threading.Event
+    finished: threading.Event
 
 
 class Runtime:
@@ -52,38 +63,50 @@ class Runtime:
         When the caller is interrupted (a signal, a timeout), the coroutine is cancelled and given
         `CLEANUP_GRACE` seconds, in which a POST that has left can still record its ID.
         """
-        future, finished = self._start(coroutine)
+        errand = self._start(coroutine)
         try:
-            return future.result()
+            return errand.future.result()
         except BaseException:
-            if not finished.is_set():
-                future.cancel()
-                finished.wait(CLEANUP_GRACE)
+            if not errand.finished.is_set():
+                self._cancel(errand)
+                errand.finished.wait(CLEANUP_GRACE)
             raise
 
     async def arun(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run *coroutine* from another loop; see `run`."""
-        future, finished = self._start(coroutine)
+        errand = self._start(coroutine)
         try:
-            return await asyncio.wrap_future(future)
+            return await asyncio.wrap_future(errand.future)
         except BaseException:
-            if not finished.is_set():
-                future.cancel()
+            if not errand.finished.is_set():
+                self._cancel(errand)
                 # Prefect's task timeouts cancel every unshielded await, again and again.
                 with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(finished.wait, CLEANUP_GRACE)
+                    await anyio.to_thread.run_sync(errand.finished.wait, CLEANUP_GRACE)
             raise
 
-    def _start(self, coroutine: Coroutine[Any, Any, T]) -> tuple[Future[T], threading.Event]:
-        finished = threading.Event()
+    def _start(self, coroutine: Coroutine[Any, Any, T]) -> _Errand[T]:
+        started, finished = threading.Event(), threading.Event()
 
         async def whole() -> T:
+            started.set()
             try:
                 return await coroutine
             finally:
                 finished.set()
 
-        return asyncio.run_coroutine_threadsafe(whole(), self._loop), finished
+        future = asyncio.run_coroutine_threadsafe(whole(), self._loop)
+        return _Errand(coroutine, future, started, finished)
+
+    def _cancel(self, errand: _Errand[Any]) -> None:
+        def give_up_unstarted() -> None:
+            # What is cancelled before its first step runs none of it, not even a `finally`.
+            if not errand.started.is_set():
+                errand.coroutine.close()
+                errand.finished.set()
+
+        errand.future.cancel()
+        self._loop.call_soon_threadsafe(give_up_unstarted)
 
     async def shared(
         self,

@@ -203,11 +203,15 @@ async def _run(work: _Work, sink: Sink | None) -> EnrichReport:
 
 async def _drive(work: _Work) -> list[ShardCounts | BaseException]:
     """Drive all shards, a few at a time; a lane that is stopped lets the others end theirs."""
-    shards = work.shards()
+    shards, reading = work.shards(), asyncio.Lock()
+
+    async def next_shard() -> _Rows | None:
+        async with reading:
+            return await asyncio.to_thread(next, shards, None)
 
     async def lane() -> ShardCounts:
         counts = ShardCounts()
-        while rows := await asyncio.to_thread(next, shards, None):
+        while (rows := await next_shard()) is not None:
             counts += await _drive_shard(work, rows)
         return counts
 

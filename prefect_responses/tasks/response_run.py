@@ -13,7 +13,7 @@ from prefect_responses.blocks.responses_credentials import ResponsesCredentials,
 from prefect_responses.client.endpoints import path_segment
 from prefect_responses.decisions.policies import CallPolicy, PollPolicy
 from prefect_responses.engine.runtime import current_runtime
-from prefect_responses.host.origins import read_host
+from prefect_responses.host.origins import Host, read_waiter
 from prefect_responses.host.prefect_internals import saved_name
 from prefect_responses.identity import named_scope, request_digest, request_name
 from prefect_responses.tasks.asking import open_engine
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from prefect_responses.engine.calls import Settled
     from prefect_responses.engine.connections import Connection
     from prefect_responses.engine.durable_responses import DurableResponses
-    from prefect_responses.host.origins import Host
 
 #: The scope of responses that were created elsewhere and are only waited for here.
 ATTACHED = named_scope("attached")
@@ -132,7 +131,7 @@ class ResponseRun(BaseModel, JobRun[ResponseResult]):
         """Do what `attach` does, in the runtime's loop."""
         path_segment(response_id)  # refuse what is no ID before it is written down
         connection = connection_of(credentials)
-        host = await read_host(scope="", key="")
+        host = await read_waiter()
         responses = await open_engine(connection, ledger, host)
         draft = _attached(response_id, connection, host)
         return cls.of(await responses.attach(draft, response_id), credentials, ledger)
@@ -144,15 +143,15 @@ class ResponseRun(BaseModel, JobRun[ResponseResult]):
     async def end(self, poll: PollPolicy | None = None) -> tuple[Settled, ResponseLedger | None]:
         """Wait, in the runtime's loop, until the response has ended, however it ended."""
         ledger = self._ledger or await load_ledger(self.ledger_block)
-        responses = await self._engine(ledger)
+        host = await read_waiter()
+        responses = await self._engine(ledger, host)
         policy = CallPolicy(poll=poll or PollPolicy())
-        return await responses.wait(self.attempt_id, policy), ledger
+        return await responses.wait(self.attempt_id, policy, host.origin), ledger
 
-    async def _engine(self, ledger: ResponseLedger | None) -> DurableResponses:
+    async def _engine(self, ledger: ResponseLedger | None, host: Host) -> DurableResponses:
         credentials = self._credentials
         if credentials is None and self.credentials_block is not None:
             credentials = await ResponsesCredentials.aload(self.credentials_block)
-        host = await read_host(scope="", key="")
         return await open_engine(connection_of(credentials), ledger, host)
 
 

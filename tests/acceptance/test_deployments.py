@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from documents import ROOT
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 
 README = (ROOT / "deployments" / "README.md").read_text()
 
@@ -52,5 +53,6 @@ def test_all_flows_are_deployed_and_can_be_run(run):
         deployment = client.read_deployment_by_name("enrich-table/enrich-table")
         assert deployment.job_variables == {"stream_output": False}
         assert deployment.entrypoint == "flows/enrich_table.py:enrich_table"
-        [flow_run] = client.read_flow_runs()
+        of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+        [flow_run] = client.read_flow_runs(deployment_filter=of_deployment)
         assert flow_run.parameters["table"] == "modules.csv"

@@ -208,6 +208,18 @@ async def two_steps(text: str) -> None:
     note("delivered", await end(handle))
 
 
+@task(persist_result=True, cache_policy=INPUTS + RUN_ID)
+def begin_scripted(text: str) -> Any:
+    return create_response(model="script", input=text)
+
+
+@flow
+def two_scripted_steps(text: str) -> None:
+    handle = begin_scripted(text)
+    note("handles", handle.attempt_id)
+    note("delivered", handle.fetch_result().output_text)
+
+
 @flow
 def created_then_interrupted(text: str) -> None:
     handle = create_response(model=MODEL, input=text)

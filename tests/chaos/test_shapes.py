@@ -167,6 +167,21 @@ def test_retry_after_the_response_failed_makes_one_new_attempt(lab):
     assert lab.attempts(text) == ["failed", "completed"]
 
 
+def test_retry_after_the_response_of_a_kept_handle_failed(lab):
+    text = "Fails under a handle."
+    lab.control.add_replies({"error": {"code": "server_error"}}, {"text": "There."})
+    run = lab.plan("two_scripted_steps", text=text)
+
+    lab.finish(run, "two_scripted_steps")
+    assert "ResponseFailed" in lab.message(run), lab.log(run)
+    assert lab.retry(run, "two_scripted_steps") == 0, lab.log(run)
+
+    first, second = lab.notes("handles")
+    assert first == second
+    assert lab.notes("delivered") == ["There."]
+    assert lab.attempts(text) == ["failed", "completed"]
+
+
 def test_retry_after_the_flow_run_was_cancelled(lab):
     texts = {"left": "Left running.", "cancelled": "Cancelled upstream."}
     lab.control.set_latency("constant:60")

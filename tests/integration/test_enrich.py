@@ -135,7 +135,8 @@ def test_a_table_of_several_shards_is_written_whole(world, tmp_path, monkeypatch
     assert world.posts() == 50
 
 
-async def test_the_async_face_runs_in_an_async_flow(world, tmp_path):
+@pytest.mark.usefixtures("world")
+async def test_the_async_face_runs_in_an_async_flow(tmp_path):
     source, sink = table(tmp_path, rows_of(6)), tmp_path / "out.csv"
 
     @flow
@@ -156,7 +157,8 @@ async def test_the_async_face_runs_in_an_async_flow(world, tmp_path):
     assert report.output == str(sink)
 
 
-def test_the_report_is_shown_in_the_ui(world, tmp_path):
+@pytest.mark.usefixtures("world")
+def test_the_report_is_shown_in_the_ui(tmp_path):
     job(table(tmp_path, rows_of(2)), tmp_path / "out.csv")
 
     with get_client(sync_client=True) as client:

@@ -146,8 +146,10 @@ def fit_number(number: float, node: dict[str, Any]) -> int | float:
     steps = round(number / step)
     if steps * step < low:
         steps = math.ceil(low / step)
+        steps += steps * step < low  # the division may have rounded the bound away
     if steps * step > high:
         steps = math.floor(high / step)
+        steps -= steps * step > high
     return int(steps * step) if whole else steps * step
 
 

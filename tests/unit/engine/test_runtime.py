@@ -118,6 +118,24 @@ async def test_a_timeout_waits_for_the_cleanup_too(runtime):
     assert cleaned == ["recorded"]
 
 
+async def test_what_is_cancelled_before_its_first_step_is_never_run(runtime):
+    ran, busy = [], threading.Event()
+
+    async def errand():
+        ran.append(True)
+
+    runtime._loop.call_soon_threadsafe(busy.wait)
+    asked = asyncio.create_task(runtime.arun(errand()))
+    await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.sleep(0)
+    busy.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asked, 5)
+    assert ran == []
+
+
 def test_a_signal_waits_for_the_cleanup(runtime):
     cleaned, main = [], threading.get_ident()
 

@@ -29,7 +29,7 @@ def test_a_terminal_gets_short_lines() -> None:
         "people: 1,025 rows in 12.3 s",
         "  ok: 1,021",
         "  schema: 3 (kept; a new prompt version asks again)",
-        "  in_doubt: 1",
+        "  in_doubt: 1 (see `prefect-responses audit`)",
         "reused 1,000, adopted 5, submitted 20",
         "tokens: 12,345 in, 678 out",
         "In doubt: k1",
