@@ -202,11 +202,19 @@ def _is_foreign(error: Exception) -> bool:
     return isinstance(error, _FOREIGN) or hasattr(error, "sqlstate")
 
 
+#: What a person can do about each kind.
+_REPAIRS: dict[type[LedgerError], str] = {
+    LedgerUnavailable: "Check its URL, its folder and its permissions.",
+    LedgerLocked: "Find the process that holds its lock, or try again.",
+    LedgerInconsistent: "Report it with the output of `prefect-responses audit`.",
+}
+
+
 def ledger_error(error: BaseException) -> LedgerError:
     """Say what an error of a driver means, and what to do."""
     cause = getattr(error, "orig", None) or error
     kind, sentence = _meaning(error, cause)
-    return kind(f"{sentence}: {str(cause) or type(cause).__name__}.")
+    return kind(f"{sentence}: {str(cause) or type(cause).__name__}. {_REPAIRS[kind]}")
 
 
 def _meaning(error: BaseException, cause: BaseException) -> tuple[type[LedgerError], str]:
