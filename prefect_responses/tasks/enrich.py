@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
@@ -64,6 +65,7 @@ async def aenrich(  # noqa: PLR0913 - each is a named choice of the user
     sink: Sink | str | Path | None = None,
     options: Mapping[str, Any] | None = None,
     max_in_flight: int = 200,
+    shard_rows: int = SHARD_ROWS,
     in_doubt: InDoubtMode | str = InDoubtMode.AUTO,
     accept_new_ledger: bool = False,
     credentials: ResponsesCredentials | None = None,
@@ -84,6 +86,7 @@ async def aenrich(  # noqa: PLR0913 - each is a named choice of the user
         sink: a CSV file or a `Sink` for the results.
         options: further request fields, named as the API names them.
         max_in_flight: responses under way at once.
+        shard_rows: rows that one Prefect task run drives.
         in_doubt: `auto`, `resubmit` or `fail`.
         accept_new_ledger: let this ledger replace the one that the flow run began with.
         credentials: the account that pays; the environment's by default.
@@ -107,10 +110,12 @@ async def aenrich(  # noqa: PLR0913 - each is a named choice of the user
         options=options or {},
         in_doubt=one_of(InDoubtMode, "in_doubt", in_doubt),
     )
-    if max_in_flight < 1:
-        raise RequestInvalid(f"max_in_flight is {max_in_flight}; it takes at least 1.")
+    for name, number in (("max_in_flight", max_in_flight), ("shard_rows", shard_rows)):
+        if number < 1:
+            raise RequestInvalid(f"{name} is {number}; it takes at least 1.")
     total = await asyncio.to_thread(what.check)
-    work = _Work(what, connection_of(credentials), ledger, total, max_in_flight)
+    size = _Size(total, shard_rows, max_in_flight)
+    work = _Work(what, connection_of(credentials), ledger, size)
     await work.open(accept_new_ledger=accept_new_ledger)
     return await _run(work, CsvSink(sink) if isinstance(sink, str | Path) else sink)
 
@@ -130,6 +135,23 @@ def _sync_face(
 enrich = _sync_face(aenrich)
 
 
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """How many rows a job has, and how they are driven."""
+
+    rows: int
+    shard_rows: int
+    max_in_flight: int
+
+    @property
+    def lanes(self) -> int:
+        return LANES if self.rows > self.shard_rows else 1
+
+    @property
+    def in_flight_a_lane(self) -> int:
+        return -(-self.max_in_flight // self.lanes)
+
+
 class _Work:
     """What every shard of one run shares. A plain class: Prefect looks into dataclasses."""
 
@@ -141,16 +163,13 @@ class _Work:
         job: EnrichJob,
         connection: Connection,
         ledger: ResponseLedger | None,
-        total: int,
-        max_in_flight: int,
+        size: _Size,
     ) -> None:
         self.job = job
         self.connection = connection
         self.ledger = ledger
-        self.total = total
-        self.lanes = LANES if total > SHARD_ROWS else 1
-        self.in_flight = -(-max_in_flight // self.lanes)
-        self.progress = RowProgress(job.name, total)
+        self.size = size
+        self.progress = RowProgress(job.name, size.rows)
 
     async def open(self, *, accept_new_ledger: bool = False) -> None:
         """Open the ledger and the engine for this flow run."""
@@ -165,7 +184,7 @@ class _Work:
     def shards(self) -> Iterator[_Rows]:
         """Go through the table in shards."""
         rows, first = self.job.rows(), 1
-        while shard := list(islice(rows, SHARD_ROWS)):
+        while shard := list(islice(rows, self.size.shard_rows)):
             yield _Rows(shard, first)
             first += len(shard)
 
@@ -190,7 +209,7 @@ async def _run(work: _Work, sink: Sink | None) -> EnrichReport:
     report = EnrichReport.of_counts(
         _together(counts, table),
         job=work.job.name,
-        rows=work.total,
+        rows=work.size.rows,
         seconds=time.monotonic() - started,
         output=str(sink.path) if isinstance(sink, CsvSink) else None,
         examples=dead,
@@ -215,7 +234,7 @@ async def _drive(work: _Work) -> list[ShardCounts | BaseException]:
             counts += await _drive_shard(work, rows)
         return counts
 
-    return await asyncio.gather(*(lane() for _ in range(work.lanes)), return_exceptions=True)
+    return await asyncio.gather(*(lane() for _ in range(work.size.lanes)), return_exceptions=True)
 
 
 async def _drive_shard(work: _Work, rows: _Rows) -> ShardCounts:
@@ -247,7 +266,7 @@ async def enrich_shard(work: _Work, rows: _Rows) -> ShardCounts:
         work.responses,
         work.connection,
         work.host.origin,
-        max_in_flight=work.in_flight,
+        max_in_flight=work.size.in_flight_a_lane,
         ended=work.progress.row_ended,
     )
     return await current_runtime().arun(shard)

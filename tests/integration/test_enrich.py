@@ -11,7 +11,6 @@ from pydantic import BaseModel
 
 from prefect_responses import CsvSink, Prompt, aenrich, enrich
 from prefect_responses.errors import QuotaExhausted, ResponsesError
-from prefect_responses.tasks import enrich as enrich_module
 
 
 class Facts(BaseModel):
@@ -124,11 +123,10 @@ def test_dead_rows_are_named_and_asked_again_by_the_next_run(world, tmp_path):
     assert (second.submitted, second.reused) == (1, 2)
 
 
-def test_a_table_of_several_shards_is_written_whole(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(enrich_module, "SHARD_ROWS", 8)
+def test_a_table_of_several_shards_is_written_whole(world, tmp_path):
     source, sink = table(tmp_path, rows_of(50)), tmp_path / "out.csv"
 
-    report = job(source, sink, max_in_flight=20)
+    report = job(source, sink, max_in_flight=20, shard_rows=8)
 
     assert report.submitted == 50
     assert list(read(sink)) == [f"r{i}" for i in range(50)]

@@ -65,9 +65,7 @@ everywhere = pytest.mark.parametrize(
     "databases",
     [
         "sqlite",
-        pytest.param(
-            "postgresql", marks=pytest.mark.skipif(not POSTGRES, reason="no server is named")
-        ),
+        "postgresql",
     ],
     indirect=True,
 )

@@ -1,7 +1,7 @@
 """One suite for every kind of ledger.
 
-SQLite files always; PostgreSQL where PREFECT_RESPONSES_TEST_POSTGRES_URL names a server on which
-databases may be created.
+SQLite files, and databases on the PostgreSQL of PREFECT_RESPONSES_TEST_POSTGRES_URL, which the
+session starts if it names none.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ TEMPLATES: dict[str, Any] = {}
 @pytest.fixture(
     params=[
         "sqlite",
-        pytest.param(
-            "postgresql", marks=pytest.mark.skipif(not POSTGRES, reason="no server is named")
-        ),
+        "postgresql",
     ]
 )
 async def url(
