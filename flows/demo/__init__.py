@@ -1,1 +1,1 @@
-"""The main job, killed half-way and finished, with the proof that nothing was paid for twice."""
+"""The main job, killed half-way and finished, with the proof of what was paid for."""

@@ -170,8 +170,12 @@ def _kill_half_way(console: Console, servers: Servers, story: Story) -> AtTheKil
         os.kill(run.pid, signal.SIGKILL)
         run.wait()
     accepted, ended = _progress(story)
-    console.print(f"killed (SIGKILL) with {accepted - ended} rows accepted and not yet ended")
-    return AtTheKill.of(asyncio.run(_attempts(story)))
+    killed = AtTheKill.of(asyncio.run(_attempts(story)))
+    console.print(
+        f"killed (SIGKILL) with {accepted - ended} rows accepted and not yet ended: "
+        f"{len(killed.in_flight)} IDs were stored, {len(killed.on_the_wire)} POSTs were on the wire"
+    )
+    return killed
 
 
 def _run_again(console: Console, servers: Servers, story: Story) -> None:
@@ -247,6 +251,7 @@ def _report(console: Console, story: Story, proof: Proof) -> None:
         table.add_row(what, _short(expected), _short(seen), "ok" if holds else "NO")
     console.print(table)
     console.print(f"results: {story.output}", soft_wrap=True)
+    console.print(proof.summary, soft_wrap=True)
     console.print("PROVEN" if proof.holds else "NOT PROVEN", style="bold")
 
 

@@ -48,6 +48,7 @@ class Proof:
     """Claims, each with what was expected and what was seen."""
 
     checks: list[tuple[str, Any, Any, bool]] = field(default_factory=list)
+    summary: str = ""
 
     @property
     def holds(self) -> bool:
@@ -93,6 +94,10 @@ def prove(  # noqa: PLR0913 - the witnesses, all named
         f"at most {len(killed.on_the_wire)}",
         len(named),
         holds=named <= killed.on_the_wire,
+    )
+    proof.summary = (
+        f"{len(answered)} answers; {adopted} were in flight at the kill and were adopted; "
+        f"{len(named)} were in doubt at the kill, are named in the ledger, and were sent again."
     )
     if journal is not None:
         _prove_from_journal(proof, rows, given_up, journal)

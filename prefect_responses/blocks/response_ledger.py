@@ -67,4 +67,5 @@ def address_of(ledger: ResponseLedger | None, *, deployed: bool) -> LedgerAddres
         return LedgerAddress(settings.ledger_url.get_secret_value(), settings.lease_seconds)
     path = PREFECT_HOME.value() / "responses.db"
     check_default_location(path, deployed=deployed)
+    path.parent.mkdir(parents=True, exist_ok=True)
     return LedgerAddress(f"sqlite:///{path}", settings.lease_seconds)

@@ -137,7 +137,7 @@ class EnrichReport(ShardCounts):
             f"{_plain(self.job)}: {self.rows:,} rows in {self.seconds:,.1f} s",
             *(f"  {outcome}: {count:,}{_hint(outcome)}" for outcome, count in self._ended()),
             f"reused {self.reused:,}, adopted {self.adopted:,}, submitted {self.submitted:,}",
-            f"tokens: {self.input_tokens:,} in, {self.output_tokens:,} out",
+            f"tokens of all rows: {self.input_tokens:,} in, {self.output_tokens:,} out",
             *(f"{title}: {_names(names)}" for title, names in self._named()),
             *(f"  {_plain(row.key)}: {row.outcome}: {_plain(row.error)}" for row in self.examples),
         ]
@@ -163,8 +163,8 @@ class EnrichReport(ShardCounts):
     def _summary(self) -> str:
         return (
             f"{self.rows:,} rows in {self.seconds:,.1f} s: reused {self.reused:,}, adopted "
-            f"{self.adopted:,}, submitted {self.submitted:,}. Tokens: {self.input_tokens:,} in, "
-            f"{self.output_tokens:,} out."
+            f"{self.adopted:,}, submitted {self.submitted:,}. "
+            f"Tokens of all rows: {self.input_tokens:,} in, {self.output_tokens:,} out."
         )
 
     def _ended(self) -> list[tuple[RowOutcome, int]]:

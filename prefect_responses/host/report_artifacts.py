@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
 
 if TYPE_CHECKING:
     from prefect_responses.enrichment.reports import EnrichReport
@@ -18,9 +20,12 @@ _log = logging.getLogger(__name__)
 
 
 async def publish_report(report: EnrichReport) -> None:
-    """Publish *report* as a Markdown artifact of the flow run, if there is one."""
+    """Publish *report* in the log and as a Markdown artifact of the flow run, if there is one."""
     if FlowRunContext.get() is None:
         return
+    # A process whose console is gone gets SystemExit from its console handler.
+    with suppress(Exception, SystemExit):
+        get_run_logger().info("%s", "\n".join(report.as_lines()))
     try:
         async with asyncio.timeout(_PATIENCE):
             await acreate_markdown_artifact(

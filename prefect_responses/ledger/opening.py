@@ -87,8 +87,7 @@ async def prepare(url: URL, clock: Clock, patience: float) -> str:
     if dialect_of(url) is SQLITE:
         path = Path(str(url.database))
         check_locks(path)
-        with translated():
-            path.parent.mkdir(parents=True, exist_ok=True)
+        _check_folder(path)
     found = await look(url, patience)
     if found.is_current():
         return found.uuid
@@ -183,3 +182,15 @@ async def _lock(file: int, patience: float) -> None:
             await asyncio.sleep(0.02)
         else:
             return
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse a file in a folder that is not there: a mistyped URL would pay for everything again.
+
+    Raises:
+        LedgerUnavailable: the folder is missing.
+    """
+    if not path.parent.is_dir():
+        raise LedgerUnavailable(
+            f"The ledger's folder {path.parent} is not there: correct the URL, or make the folder."
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import orjson
@@ -31,7 +31,7 @@ from prefect_responses.identity import (
     sample_name,
 )
 from prefect_responses.settings import ResponsesSettings
-from prefect_responses.wire.requests import outgoing
+from prefect_responses.wire.requests import check_options, outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -92,6 +92,10 @@ def one_of(words: type[E], name: str, given: str) -> E:
     except ValueError as error:
         known = ", ".join(repr(word.value) for word in words)
         raise RequestInvalid(f"{name}= takes one of {known}, not {given!r}.") from error
+
+
+#: What the tasks take beside the API's own request fields.
+OWN_OPTIONS = frozenset(field.name for field in fields(Ask)) - {"request"}
 
 
 async def open_call(ask: Ask) -> tuple[DurableResponses, Call]:
@@ -167,6 +171,7 @@ def _check(ask: Ask, connection: Connection) -> None:
     _check_numbers(ask)
     if not ask.request.get("model") and not ask.request.get("prompt"):
         raise RequestInvalid("The request names no model; give model=.")
+    check_options(ask.request, beside=OWN_OPTIONS)
     outgoing(ask.request, key="", profile=connection.profile)
 
 

@@ -73,6 +73,7 @@ class CreateResponse(JobBlock[ResponseResult]):
     )
     in_doubt: InDoubtMode = Field(
         default=InDoubtMode.AUTO,
+        title="In Doubt",
         description="What to do when a request may or may not have been accepted.",
     )
     credentials: ResponsesCredentials | None = Field(

@@ -82,22 +82,24 @@ class ProviderProfile:
 OPENAI = ProviderProfile()
 
 
-def check_options(names: Iterable[str]) -> None:
+def check_options(names: Iterable[str], beside: Iterable[str] = ()) -> None:
     """Refuse names that are no fields of a create request.
 
     Args:
         names: the option names that were given.
+        beside: names that the caller takes itself, which may have been meant.
 
     Raises:
         OptionUnknown: the API has no such field; the message offers what may have been meant.
     """
     unknown = sorted(set(names) - REQUEST_FIELDS)
     if unknown:
-        raise OptionUnknown(" ".join(_unknown_sentence(name) for name in unknown))
+        words = REQUEST_FIELDS.union(beside)
+        raise OptionUnknown(" ".join(_unknown_sentence(name, words) for name in unknown))
 
 
-def _unknown_sentence(name: str) -> str:
-    near = difflib.get_close_matches(name, REQUEST_FIELDS, n=3, cutoff=0.6)
+def _unknown_sentence(name: str, words: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(words), n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(repr(word) for word in near)}?" if near else "leave it out."
     return f"The API has no request field {name!r}: {hint}"
 

@@ -196,7 +196,7 @@ def test_an_endpoint_that_is_away(world):
 
 
 def test_a_ledger_in_no_folder(world):
-    with pytest.raises(LedgerUnavailable, match="cannot be reached"):
+    with pytest.raises(LedgerUnavailable, match="correct the URL"):
         ask(world, ledger=ResponseLedger(url="sqlite:////proc/none/ledger.db"))
     assert world.requests() == 0
 
@@ -263,3 +263,9 @@ async def test_a_ledger_that_another_process_keeps_locked(world):
                 await Ledger.open(world.ledger_url, clock=SystemClock(), patience=0.2)
     finally:
         connection.close()
+
+
+def test_a_mistyped_option_of_ours_is_recognised(world):
+    with pytest.raises(RequestInvalid, match="did you mean 'key'"):
+        ask(world, kee="a")
+    assert world.requests() == 0

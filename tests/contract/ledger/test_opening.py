@@ -93,8 +93,8 @@ async def test_a_database_that_does_not_exist(url):
 # --- files ----------------------------------------------------------------------------------------
 
 
-async def test_a_file_and_its_folders_are_made(tmp_path):
-    ledger = await opened(f"sqlite:///{tmp_path}/a/b/ledger.db")
+async def test_a_file_is_made(tmp_path):
+    ledger = await opened(f"sqlite:///{tmp_path}/ledger.db")
 
     async with ledger._writes.connect() as connection:
         pragmas = [
@@ -195,10 +195,17 @@ async def test_a_damaged_ledger(tmp_path):
         await opened(url)
 
 
-async def test_a_folder_that_cannot_be_made(tmp_path):
+async def test_no_folder_is_made_since_its_name_may_be_mistyped(tmp_path):
+    with pytest.raises(LedgerUnavailable, match="correct the URL, or make the folder"):
+        await opened(f"sqlite:///{tmp_path}/mistyped/ledger.db")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "file").touch()
 
-    with pytest.raises(LedgerUnavailable, match=r"File exists|Not a directory"):
+    with pytest.raises(LedgerUnavailable, match="is not there"):
         await opened(f"sqlite:///{tmp_path}/file/ledger.db")
 
 

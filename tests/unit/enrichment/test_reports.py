@@ -31,7 +31,7 @@ def test_a_terminal_gets_short_lines() -> None:
         "  schema: 3 (kept; a new prompt version asks again)",
         "  in_doubt: 1 (see `prefect-responses audit`)",
         "reused 1,000, adopted 5, submitted 20",
-        "tokens: 12,345 in, 678 out",
+        "tokens of all rows: 12,345 in, 678 out",
         "In doubt: k1",
         "  7: schema: n: no",
         "written to out.csv",
@@ -42,7 +42,7 @@ def test_an_artifact_gets_markdown() -> None:
     assert report(job="p_1").as_markdown() == (
         "# p\\_1\n\n"
         "1,025 rows in 12.3 s: reused 1,000, adopted 5, submitted 20. "
-        "Tokens: 12,345 in, 678 out.\n\n"
+        "Tokens of all rows: 12,345 in, 678 out.\n\n"
         "| outcome | rows |\n| --- | --- |\n"
         "| ok | 1,021 |\n| schema | 3 |\n| in_doubt | 1 |\n\n"
         "In doubt: k1\n\n"
