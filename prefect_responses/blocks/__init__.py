@@ -1,1 +1,1 @@
-"""."""
+"""Blocks that hold an account and the place of a ledger."""

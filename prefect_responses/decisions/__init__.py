@@ -1,1 +1,1 @@
-"""."""
+"""What to do, decided without waiting, clocks or drivers."""

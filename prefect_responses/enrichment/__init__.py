@@ -1,1 +1,1 @@
-"""."""
+"""Row jobs: sources, prompts, output types, validation, sinks, reports."""

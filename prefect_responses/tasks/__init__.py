@@ -1,1 +1,1 @@
-"""."""
+"""The Prefect face: tasks, and the blocks that stand for them."""

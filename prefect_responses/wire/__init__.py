@@ -1,1 +1,1 @@
-"""."""
+"""The slice of the API that this package relies on, read tolerantly."""
