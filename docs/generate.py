@@ -22,6 +22,7 @@ FOLDER = Path(__file__).parent / "reference"
 COMMANDS = (
     (),
     ("audit",),
+    ("harvest",),
     ("ledger", "show"),
     ("ledger", "upgrade"),
     ("resolve",),
@@ -33,7 +34,7 @@ EXIT_CODES = """\
 | 0 | done |
 | 1 | it could not be done, for the reason printed |
 | 2 | the command line cannot be read |
-| 3 | `audit` found something in doubt |
+| 3 | `audit` found something in doubt, or `harvest` something that needs a person |
 """
 WIDTH = 96
 

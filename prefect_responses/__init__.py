@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from prefect_responses.blocks.response_ledger import ResponseLedger
     from prefect_responses.blocks.responses_credentials import ResponsesCredentials
-    from prefect_responses.decisions.policies import InDoubtMode, OnChange
+    from prefect_responses.decisions.policies import AwaitMode, InDoubtMode, OnChange
     from prefect_responses.enrichment.prompts import Prompt
     from prefect_responses.enrichment.reports import EnrichReport
     from prefect_responses.enrichment.sinks import CsvSink
@@ -23,12 +23,19 @@ if TYPE_CHECKING:
         aawait_background_response,
         await_background_response,
     )
+    from prefect_responses.tasks.cancel_on_timeout import (
+        CancelOnTimeout,
+        acancel_on_timeout,
+        cancel_on_timeout,
+    )
     from prefect_responses.tasks.create_response import (
         CreateResponse,
         acreate_response,
         create_response,
     )
+    from prefect_responses.tasks.durable_flow import attach_hooks, durable_flow
     from prefect_responses.tasks.enrich import aenrich, enrich
+    from prefect_responses.tasks.follow import follow
     from prefect_responses.tasks.respond import arespond, respond
     from prefect_responses.tasks.response_result import ResponseResult
     from prefect_responses.tasks.response_run import ResponseRun
@@ -38,6 +45,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AwaitBackgroundResponse": "tasks.await_background_response",
+    "AwaitMode": "decisions.policies",
+    "CancelOnTimeout": "tasks.cancel_on_timeout",
     "CreateResponse": "tasks.create_response",
     "CsvSink": "enrichment.sinks",
     "CsvSource": "enrichment.sources",
@@ -51,18 +60,25 @@ _HOMES = {
     "ResponsesCredentials": "blocks.responses_credentials",
     "ResponsesError": "errors",
     "aawait_background_response": "tasks.await_background_response",
+    "acancel_on_timeout": "tasks.cancel_on_timeout",
     "acreate_response": "tasks.create_response",
     "aenrich": "tasks.enrich",
     "arespond": "tasks.respond",
+    "attach_hooks": "tasks.durable_flow",
     "await_background_response": "tasks.await_background_response",
+    "cancel_on_timeout": "tasks.cancel_on_timeout",
     "create_response": "tasks.create_response",
+    "durable_flow": "tasks.durable_flow",
     "enrich": "tasks.enrich",
+    "follow": "tasks.follow",
     "respond": "tasks.respond",
     "worth_retrying": "tasks.retrying",
 }
 
 __all__ = [
     "AwaitBackgroundResponse",
+    "AwaitMode",
+    "CancelOnTimeout",
     "CreateResponse",
     "CsvSink",
     "CsvSource",
@@ -76,12 +92,17 @@ __all__ = [
     "ResponsesCredentials",
     "ResponsesError",
     "aawait_background_response",
+    "acancel_on_timeout",
     "acreate_response",
     "aenrich",
     "arespond",
+    "attach_hooks",
     "await_background_response",
+    "cancel_on_timeout",
     "create_response",
+    "durable_flow",
     "enrich",
+    "follow",
     "respond",
     "worth_retrying",
 ]

@@ -11,6 +11,8 @@ from typing import Any
 from prefect_responses.statuses import (
     ANSWERED,
     AttemptState,
+    CancelAnswer,
+    CancelReason,
     Outcome,
     ResponseStatus,
 )
@@ -84,6 +86,7 @@ class Draft:
         deadline_at: when the response must have ended, or None.
         not_before: earliest time to send, or None.
         resubmissions: how many in-doubt attempts this one follows directly.
+        model: the model that is asked, if the request names one.
     """
 
     scope: str
@@ -99,6 +102,7 @@ class Draft:
     deadline_at: float | None = None
     not_before: float | None = None
     resubmissions: int = 0
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,10 @@ class Attempt:
 
     `number` counts attempts of one (scope, name, ordinal) from 1. `fence` grows with each claim.
     `error` is a JSON object: what a person needs to know of the last refusal, doubt or failure.
+    `streamed` tells whether its events can be followed: None where nobody tried, False for good.
+    `watch_until` is until when a response that is `cancelled` is watched for a late completion.
+    `orphaned_at` is when it was reported as nobody's, and `warned_at` when it was warned that it
+    expires unread. `latency` is the seconds from its acceptance to its end, as well as is known.
     """
 
     id: str
@@ -141,6 +149,16 @@ class Attempt:
     polls: int = 0
     usage: dict[str, Any] | None = field(default=None, hash=False)
     error: dict[str, Any] | None = field(default=None, hash=False)
+    model: str | None = None
+    streamed: bool | None = None
+    cancel_reason: CancelReason | None = None
+    cancel_wanted_at: float | None = None
+    cancel_answer: CancelAnswer | None = None
+    cancel_answered_at: float | None = None
+    watch_until: float | None = None
+    orphaned_at: float | None = None
+    warned_at: float | None = None
+    latency: float | None = None
 
     @property
     def key(self) -> str:
@@ -159,3 +177,13 @@ class Attempt:
     def is_settled(self) -> bool:
         """Tell whether an outcome is recorded."""
         return self.state is AttemptState.SETTLED
+
+    @property
+    def owes_cancel(self) -> bool:
+        """Tell whether a cancel is wanted that the API has not answered and that can do something.
+
+        A wanted cancel of an attempt without a response ID is owed as soon as its ID lands.
+        """
+        wanted = self.cancel_wanted_at is not None and self.cancel_answer is None
+        running = self.state is AttemptState.SUBMITTED or self.outcome is Outcome.SURPLUS
+        return wanted and running and self.response_id is not None

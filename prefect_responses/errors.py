@@ -26,7 +26,9 @@ ResponsesError
 ├── ResponseUnsuccessful             a terminal answer that is no result
 │   ├── ResponseFailed
 │   ├── ResponseCancelled
+│   │   └── ResponseTimedOut          its deadline passed; `outcome` says what came of it
 │   └── ResponseExpired
+├── PrefectUnavailable               retryable: Prefect's API could not be asked
 └── LedgerError                      the record could not be read or written
     ├── LedgerUnavailable            retryable
     ├── LedgerLocked                 retryable
@@ -146,9 +148,9 @@ class ApiError(ResponsesError):
     Args:
         message: what happened and what to do.
         status: the HTTP status, or None if no answer came.
-        type: `error.type` of the envelope.
-        code: `error.code` of the envelope, as text.
-        param: `error.param` of the envelope.
+        type: `error.type` of the envelope, as `code` and `param`.
+        code: see `type`.
+        param: see `type`.
         server_request_id: the server's `x-request-id`.
         client_request_id: the `X-Client-Request-Id` that we sent.
         retry_after: seconds that the server asked to wait, or None.
@@ -190,13 +192,8 @@ class ApiError(ResponsesError):
 
 #: In a fixed order, so that equal errors have equal records.
 _API_FACTS = (
-    "status",
-    "type",
-    "code",
-    "param",
-    "server_request_id",
-    "client_request_id",
-    "retry_after",
+    *("status", "type", "code", "param"),
+    *("server_request_id", "client_request_id", "retry_after"),
 )
 
 
@@ -251,9 +248,7 @@ class AnswerUnreadable(ApiError):
 
 
 class SubmissionInDoubt(ResponsesError):
-    """A POST may have been accepted, and the policy is not to repeat it.
-
-    Look for the response on the server, then tell the ledger what you found.
+    """A POST may have been accepted: look on the server, then tell the ledger what you found.
 
     Args:
         attempt_id: the attempt in question; it is also the metadata `prefect_responses_key`.
@@ -305,8 +300,37 @@ class ResponseCancelled(ResponseUnsuccessful):
     """The response was cancelled; retry the flow run to submit it once more."""
 
 
+class ResponseTimedOut(ResponseCancelled):
+    """The deadline passed before the response had an answer.
+
+    Args:
+        outcome: `cancelled`; `cancel_refused` or `unknown` (it may still be at work, and the
+            harvester keeps its end); `not_sent` (nothing was paid).
+        deadline_at: the deadline, in seconds since the epoch.
+        message: see `ResponseUnsuccessful`, as the further arguments.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        outcome: str = "unknown",
+        deadline_at: float | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(message, **facts)
+        self.outcome = outcome
+        self.deadline_at = deadline_at
+
+
 class ResponseExpired(ResponseUnsuccessful):
     """The API no longer knows the response: it was deleted or its retention ended unread."""
+
+
+class PrefectUnavailable(ResponsesError):
+    """Prefect's API gave no usable answer, so nothing is known of its flow runs and blocks."""
+
+    retryable = True
 
 
 # --- the ledger -----------------------------------------------------------------------------------
@@ -350,17 +374,11 @@ class LedgerNewer(LedgerError):
 
 
 class LedgerNotDurable(LedgerError):
-    """The ledger's file would not survive its machine or container.
-
-    Set a ledger URL on a persistent volume or a PostgreSQL server.
-    """
+    """The ledger's file would die with its container: set a ledger URL that survives it."""
 
 
 class LedgerChanged(LedgerError):
-    """This flow run began with another ledger, so its responses would be paid for twice.
-
-    Use the ledger it began with, or pass accept_new_ledger=True.
-    """
+    """This flow run began with another ledger: use that one, or pass accept_new_ledger=True."""
 
 
 class LedgerInconsistent(LedgerError):

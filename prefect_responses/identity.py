@@ -24,11 +24,14 @@ METADATA_KEY: Final = "prefect_responses_key"
 
 #: The flow-run input that says which ledger a scope began with.
 LEDGER_INPUT_KEY: Final = "prefect-responses-ledger"
+#: The flow-run input that says under which block name that ledger is found, if under one.
+LEDGER_BLOCK_INPUT_KEY: Final = "prefect-responses-ledger-block"
 
 TASK_CREATE: Final = "create_response"
 TASK_AWAIT: Final = "await_background_response"
 TASK_RESPOND: Final = "respond"
 TASK_SHARD: Final = "enrich_shard"
+TASK_CANCEL_ON_TIMEOUT: Final = "cancel_on_timeout"
 
 #: How an answer is delivered, not what is asked: these never change what a request is.
 _DELIVERY_FIELDS: Final = frozenset({"background", "stream", "stream_options", "store"})

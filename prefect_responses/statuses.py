@@ -86,6 +86,34 @@ class Outcome(StrEnum):
     SURPLUS = "surplus"
 
 
+class CancelReason(StrEnum):
+    """Name why a response is to be cancelled; the first reason is kept."""
+
+    #: Its deadline passed.
+    DEADLINE = "deadline"
+    #: The flow run that it was made for was cancelled.
+    FLOW_RUN_CANCELLED = "flow_run_cancelled"
+    #: It was accepted beside another accepted attempt of the same call.
+    SURPLUS = "surplus"
+    #: Its request changed while it was on its way.
+    SUPERSEDED = "superseded"
+    #: Nobody is left who wants it.
+    ORPHANED = "orphaned"
+    #: A user asked for it.
+    ASKED = "asked"
+
+
+class CancelAnswer(StrEnum):
+    """Name what the API said to a cancel. An answer of unknown meaning is none: it stays owed."""
+
+    #: It took the cancel.
+    TAKEN = "taken"
+    #: It will not cancel this response, now or later.
+    REFUSED = "refused"
+    #: It has no such response (any more).
+    GONE = "gone"
+
+
 #: Outcomes that hold an answer worth returning; no new attempt follows them unless asked for.
 ANSWERED = frozenset({Outcome.COMPLETED, Outcome.INCOMPLETE})
 
@@ -118,10 +146,11 @@ MOVES: Mapping[AttemptState, frozenset[AttemptState]] = {
 }
 
 #: From a settled attempt, only these outcomes may still move, and only to these:
-#: a late answer to an abandoned attempt is kept; `cancelled` has been seen to turn `completed`.
+#: a late answer to an abandoned attempt is kept; `cancelled` has been seen to turn `completed`, and
+#: one that was cut short on the way is as good an answer.
 LATE_MOVES: Mapping[Outcome, frozenset[AttemptState | Outcome]] = {
     Outcome.ABANDONED: frozenset({AttemptState.SUBMITTED, Outcome.SURPLUS}),
-    Outcome.CANCELLED: frozenset({Outcome.COMPLETED}),
+    Outcome.CANCELLED: frozenset({Outcome.COMPLETED, Outcome.INCOMPLETE}),
 }
 
 #: Outcomes that an attempt can be settled with, by the state that it is in.
@@ -139,7 +168,7 @@ SETTLEMENTS: Mapping[AttemptState, frozenset[Outcome]] = {
             Outcome.SURPLUS,
         }
     ),
-    AttemptState.SETTLED: frozenset({Outcome.SURPLUS, Outcome.COMPLETED}),
+    AttemptState.SETTLED: frozenset({Outcome.SURPLUS, Outcome.COMPLETED, Outcome.INCOMPLETE}),
 }
 
 

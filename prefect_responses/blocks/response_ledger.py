@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import ClassVar
 
 from prefect.blocks.core import Block
@@ -9,6 +10,8 @@ from prefect.settings import PREFECT_HOME
 from pydantic import Field, HttpUrl, SecretStr
 
 from prefect_responses.engine.connections import LedgerAddress
+from prefect_responses.errors import LedgerUnavailable
+from prefect_responses.host.prefect_api import asking_prefect
 from prefect_responses.ledger.durability import check_default_location
 from prefect_responses.settings import ResponsesSettings
 
@@ -48,6 +51,21 @@ class ResponseLedger(Block):
     def address(self) -> LedgerAddress:
         """Return where this ledger lies."""
         return LedgerAddress(self.url.get_secret_value(), self.lease_seconds)
+
+
+async def ledger_block(name: str) -> ResponseLedger:
+    """Load the ledger block of that name.
+
+    Raises:
+        LedgerUnavailable: it is not there, or cannot be loaded.
+        PrefectUnavailable: Prefect could not be asked for it.
+    """
+    async with asking_prefect() as client:
+        with suppress(ValueError):  # which is how Prefect says that there is none
+            return await ResponseLedger.aload(name, client=client)
+    raise LedgerUnavailable(
+        f"Ledger block {name} is not there, or cannot be loaded: save it again under this name."
+    )
 
 
 def address_of(ledger: ResponseLedger | None, *, deployed: bool) -> LedgerAddress:

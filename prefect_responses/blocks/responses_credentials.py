@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 from prefect.blocks.abstract import CredentialsBlock
+from prefect.blocks.core import Block, UnknownBlockType
 from pydantic import Field, HttpUrl, SecretStr
 
 from prefect_responses.attempt import Endpoint
 from prefect_responses.client.endpoints import check_base_url
 from prefect_responses.client.http import HttpResponsesApi
 from prefect_responses.engine.connections import Connection
-from prefect_responses.errors import CredentialsMissing
+from prefect_responses.errors import CredentialsMissing, EndpointInvalid
+from prefect_responses.host.prefect_api import asking_prefect
 from prefect_responses.host.prefect_internals import saved_name
 from prefect_responses.wire.requests import ProviderProfile
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 #: How the ledger refers to credentials that come from the environment.
 ENVIRONMENT = "environment"
+_BLOCK = "block:"
 
 
 class ResponsesCredentials(CredentialsBlock):
@@ -94,7 +98,7 @@ class ResponsesCredentials(CredentialsBlock):
 
     def _reference(self) -> str:
         name = saved_name(self)
-        return f"block:{self.get_block_type_slug()}/{name}" if name else ENVIRONMENT
+        return f"{_BLOCK}{self.get_block_type_slug()}/{name}" if name else ENVIRONMENT
 
 
 def connection_of(credentials: ResponsesCredentials | None) -> Connection:
@@ -105,6 +109,59 @@ def connection_of(credentials: ResponsesCredentials | None) -> Connection:
         EndpointInvalid: the base URL cannot be used.
     """
     return (credentials or _from_environment()).connection()
+
+
+async def connection_for(reference: str, endpoint: Endpoint) -> Connection:
+    """Find again, in any process, the credentials that an attempt was made with.
+
+    Args:
+        reference: what the ledger holds: `environment`, or `block:`, a block type's slug and the
+            block's name.
+        endpoint: where the attempt was sent. A key is never sent anywhere else.
+
+    Raises:
+        CredentialsMissing: they are not there, cannot be used, or are for another endpoint.
+        PrefectUnavailable: Prefect could not be asked for the block.
+    """
+    if reference == ENVIRONMENT:
+        connection = _usable(_from_environment(), "the environment of this process")
+        how = "Set OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID and OPENAI_PROJECT_ID"
+    else:
+        name = reference.removeprefix(_BLOCK)
+        connection = _usable(await _load(name), f"block {name}")
+        how = f"Set block {name}"
+    if connection.endpoint != endpoint:
+        raise CredentialsMissing(
+            f"The response is at {_place(endpoint)}, and the credentials that it was made with are "
+            f"for {_place(connection.endpoint)} here. {how} to where it is, in the process that "
+            "looks for it, or save the credentials of each endpoint as a block of its own."
+        )
+    return connection
+
+
+def _usable(credentials: ResponsesCredentials, where: str) -> Connection:
+    try:
+        return credentials.connection()
+    except (CredentialsMissing, EndpointInvalid) as error:
+        raise CredentialsMissing(f"In {where}: {error}") from error
+
+
+async def _load(name: str) -> ResponsesCredentials:
+    async with asking_prefect() as client:
+        # Which of them it is, the message cannot know: Prefect says ValueError to both.
+        with suppress(ValueError, UnknownBlockType):
+            block = await Block.aload(name, client=client)
+            if isinstance(block, ResponsesCredentials):
+                return block
+    raise CredentialsMissing(
+        f"Block {name} is not there, or cannot be loaded here: save a ResponsesCredentials block "
+        "under this name (Blocks, in Prefect's UI), in the workspace of this process."
+    )
+
+
+def _place(endpoint: Endpoint) -> str:
+    account = [part for part in (endpoint.organization, endpoint.project) if part]
+    return f"{endpoint.base_url} ({', '.join(account)})" if account else endpoint.base_url
 
 
 def _from_environment() -> ResponsesCredentials:

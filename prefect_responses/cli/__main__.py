@@ -1,7 +1,7 @@
 """The command `prefect-responses`.
 
 Exit codes: 0 done; 1 it could not be done, for the reason printed; 2 the command line cannot be
-read; 3 `audit` found something in doubt.
+read; 3 `audit` found something in doubt, or `harvest` something that needs a person.
 """
 
 from __future__ import annotations
@@ -34,9 +34,19 @@ def make_app() -> App:
         help="Count what was sent and recorded, and name what is in doubt.",
     )
     app.command(
+        "prefect_responses.cli.automations:app",
+        name="automations",
+        help="Let flow runs whose processes died come back by themselves.",
+    )
+    app.command(
         "prefect_responses.cli.emulator:app",
         name="emulator",
         help="A local Responses API that needs no account.",
+    )
+    app.command(
+        "prefect_responses.cli.harvest:harvest",
+        name="harvest",
+        help="Keep every response that has ended, whoever submitted it.",
     )
     app.command(
         "prefect_responses.cli.ledger:app", name="ledger", help="The record of all attempts."

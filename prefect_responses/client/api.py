@@ -80,6 +80,19 @@ class ResponsesApi(Protocol):
             RequestInvalid: this is no response ID; nothing was sent.
         """
 
+    async def list_responses(self, *, after: str | None, limit: int = 100) -> Answer:
+        """Read a page of the stored responses, the newest first, where the server lists them.
+
+        A passing failure is tried twice within about a second. OpenAI has no such list.
+
+        Args:
+            after: the API's ID that the page follows, or None for the first page.
+            limit: responses on the page at most; servers take 1 to 100.
+
+        Raises:
+            RequestInvalid: *after* is no response ID; nothing was sent.
+        """
+
     async def cancel(self, response_id: str) -> Answer:
         """Ask to cancel a response; a passing failure is tried twice within about a second.
 
@@ -99,7 +112,7 @@ class ResponsesApi(Protocol):
     ) -> EventStream:
         """Send one POST with `stream` set, never a second one, and follow its events.
 
-        A stream holds one of the connections for as long as it is open.
+        A stream holds one of the streams' connections for as long as it is open.
 
         Args:
             request: the JSON body; `stream` is added.
@@ -113,7 +126,7 @@ class ResponsesApi(Protocol):
     def stream(self, response_id: str, *, starting_after: int | None = None) -> EventStream:
         """Follow the events of a response that is there.
 
-        A stream holds one of the connections for as long as it is open.
+        A stream holds one of the streams' connections for as long as it is open.
 
         Args:
             response_id: the API's ID.
@@ -122,6 +135,10 @@ class ResponsesApi(Protocol):
         Raises:
             RequestInvalid: this is no response ID; nothing was sent.
         """
+
+    @property
+    def has_free_stream(self) -> bool:
+        """Tell whether a stream could be opened without waiting for another one's end."""
 
     async def aclose(self) -> None:
         """Close all connections; calling it again does nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import httpx
@@ -72,14 +73,16 @@ class HttpResponsesApi:
     """Carry requests to one endpoint over HTTP; an implementation of `ResponsesApi`.
 
     At most *max_connections* requests are on their way at once; the others wait for their turn
-    here, in order, before their time starts to count.
+    here, in order, before their time starts to count. Streams have connections of their own: one
+    may stay open for an hour, and a cancel must not wait for it.
 
     Args:
         endpoint: where requests go; its URL is checked again.
         api_key: sent as a bearer token; empty for servers that take none.
         transport: `aiohttp` costs a fraction of the CPU time; `httpx` is httpx's own.
         timeouts: see `Timeouts`.
-        max_connections: connections, and so requests, at once.
+        max_connections: connections, and so requests, at once, streams apart.
+        max_streams: streams at once.
         default_headers: sent with each request; they win over ours.
         verify: whether, or by which context, the server's certificate is checked.
         allow_insecure: take an http URL on any host.
@@ -98,6 +101,7 @@ class HttpResponsesApi:
         transport: Transport = "aiohttp",
         timeouts: Timeouts | None = None,
         max_connections: int = 100,
+        max_streams: int = 100,
         default_headers: Mapping[str, str] | None = None,
         verify: bool | ssl.SSLContext = True,
         allow_insecure: bool = False,
@@ -112,7 +116,9 @@ class HttpResponsesApi:
         self._largest_body = largest_body
         self._sending = SendingOnAiohttp if transport == "aiohttp" else Sending
         self._turns = asyncio.Semaphore(max_connections)
+        self._stream_turns = asyncio.Semaphore(max_streams)
         self._client = _client(transport, self._root, max_connections, verify=verify)
+        self._open_streams = partial(_client, transport, self._root, max_streams, verify=verify)
         quiet.install()
 
     def __repr__(self) -> str:
@@ -133,6 +139,11 @@ class HttpResponsesApi:
     async def retrieve(self, response_id: str) -> Answer:
         """Read a response; see `ResponsesApi.retrieve`."""
         return await self._read("GET", f"/{path_segment(response_id)}")
+
+    async def list_responses(self, *, after: str | None, limit: int = 100) -> Answer:
+        """Read a page of the stored responses; see `ResponsesApi.list_responses`."""
+        start = "" if after is None else f"&after={path_segment(after)}"
+        return await self._read("GET", f"?limit={limit}&order=desc{start}")
 
     async def cancel(self, response_id: str) -> Answer:
         """Ask to cancel a response; see `ResponsesApi.cancel`."""
@@ -155,9 +166,20 @@ class HttpResponsesApi:
         get = self._request("GET", f"/{path_segment(response_id)}?stream=true{after}")
         return self._stream(get, min(self._timeouts.read, self._timeouts.idle))
 
+    @property
+    def has_free_stream(self) -> bool:
+        """Tell whether a stream could be opened without waiting for another one's end."""
+        return not self._stream_turns.locked()
+
     async def aclose(self) -> None:
         """Close all connections; calling it again does nothing."""
         await self._client.aclose()
+        if "_streams" in vars(self):
+            await self._streams.aclose()
+
+    @cached_property
+    def _streams(self) -> httpx.AsyncClient:
+        return self._open_streams()
 
     async def _read(self, method: str, path: str) -> Answer:
         began = time.monotonic()
@@ -180,11 +202,11 @@ class HttpResponsesApi:
         sending = self._sending()
         self._watch(request, sending, limit)
         opening = StreamOpening(
-            self._client,
+            self._streams,
             request,
             sending,
             self._redactor,
-            self._turns,
+            self._stream_turns,
             limit=limit,
             idle=self._timeouts.idle,
             largest_body=self._largest_body,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from prefect_responses.decisions.policies import CallPolicy, InDoubtMode
-from prefect_responses.statuses import AttemptState, Outcome
+from prefect_responses.decisions.policies import AwaitMode, CallPolicy, InDoubtMode
+from prefect_responses.statuses import AttemptState, CancelReason, Outcome
 
 if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt
@@ -40,13 +40,51 @@ class Resubmit:
 
 
 @dataclass(frozen=True, slots=True)
+class Search:
+    """Look among the responses that the server lists for the one in doubt."""
+
+
+@dataclass(frozen=True, slots=True)
 class GiveUp:
     """Leave the attempt in doubt to a person."""
 
 
 @dataclass(frozen=True, slots=True)
+class Abandon:
+    """Give an attempt up that was never sent: its deadline has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Follow the response's events until *until* (seconds since the epoch) at the longest."""
+
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Poll:
-    """Read the response from the API."""
+    """Read the response from the API, again and again until *until* at the longest."""
+
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel the response upstream, then read it once more."""
+
+    reason: CancelReason
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Read a cancelled response again until *until*: it may yet turn out to be completed."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveRunning:
+    """Stop waiting for a response that could not be stopped; the harvester keeps its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +97,22 @@ class Return:
     """Hand the outcome to the caller, whatever it is."""
 
 
-Action = Submit | Wait | AskOwner | Resubmit | GiveUp | Poll | PlanNext | Return
+Action = (
+    Submit
+    | Wait
+    | AskOwner
+    | Resubmit
+    | Search
+    | GiveUp
+    | Abandon
+    | Follow
+    | Poll
+    | Cancel
+    | Watch
+    | LeaveRunning
+    | PlanNext
+    | Return
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +121,14 @@ class Situation:
 
     Args:
         now: seconds since the epoch.
+        since: when this caller began to wait, in seconds since the epoch.
         run: run counts of the caller's enclosing flow runs, outermost first.
         attempts_in_run: attempts that were planned at this run count, this one included.
         acts_outside: the request has hosted tools that act on the world.
     """
 
     now: float
+    since: float = 0.0
     run: tuple[int, ...] = ()
     attempts_in_run: int = 1
     acts_outside: bool = False
@@ -93,21 +148,32 @@ def next_action(attempt: Attempt, situation: Situation, policy: CallPolicy) -> A
         case AttemptState.IN_DOUBT:
             return _resolve_doubt(attempt, situation, policy)
         case AttemptState.SUBMITTED:
-            return Poll()
+            return _await_end(attempt, situation, policy)
         case AttemptState.SETTLED:
             return _after_the_end(attempt, situation, policy)
         case _:
             assert_never(attempt.state)
 
 
+def is_overdue(attempt: Attempt, now: float) -> bool:
+    """Tell whether the deadline of *attempt* has passed."""
+    return attempt.deadline_at is not None and now >= attempt.deadline_at
+
+
 def _send_or_wait(attempt: Attempt, situation: Situation) -> Action:
+    if is_overdue(attempt, situation.now):
+        return Abandon()
     if attempt.not_before is not None and attempt.not_before > situation.now:
-        return Wait(attempt.not_before)
+        return Wait(min(attempt.not_before, attempt.deadline_at or attempt.not_before))
     return Submit()
 
 
 def _resolve_doubt(attempt: Attempt, situation: Situation, policy: CallPolicy) -> Action:
     doubt = policy.in_doubt
+    if is_overdue(attempt, situation.now):
+        return GiveUp()
+    if doubt.mode is InDoubtMode.SEARCH:
+        return Search()
     exhausted = attempt.resubmissions >= doubt.max_resubmissions
     if exhausted or not _may_repeat(attempt, situation, doubt.mode):
         return GiveUp()
@@ -118,7 +184,7 @@ def _may_repeat(attempt: Attempt, situation: Situation, mode: InDoubtMode) -> bo
     match mode:
         case InDoubtMode.RESUBMIT:
             return True
-        case InDoubtMode.FAIL:
+        case InDoubtMode.FAIL | InDoubtMode.SEARCH:
             return False
         case InDoubtMode.AUTO:
             return not situation.acts_outside or was_answered(attempt)
@@ -131,7 +197,46 @@ def was_answered(attempt: Attempt) -> bool:
     return attempt.error is not None and attempt.error.get("status") is not None
 
 
+def _await_end(attempt: Attempt, situation: Situation, policy: CallPolicy) -> Action:
+    grace = policy.timeout.grace
+    wanted_at = attempt.cancel_wanted_at
+    is_owed = wanted_at is not None and attempt.owes_cancel
+    if is_owed and situation.now < max(wanted_at or 0.0, situation.since) + grace:
+        return Cancel(attempt.cancel_reason or CancelReason.ASKED)
+    if not is_overdue(attempt, situation.now):
+        return _wait_on(attempt, policy)
+    if wanted_at is None:
+        return Cancel(CancelReason.DEADLINE)
+    end = max(attempt.cancel_answered_at or wanted_at, situation.since) + grace
+    return Poll(end) if situation.now < end else LeaveRunning()
+
+
+def _wait_on(attempt: Attempt, policy: CallPolicy) -> Action:
+    match policy.mode:
+        case AwaitMode.POLL:
+            follows = False
+        case AwaitMode.AUTO:
+            follows = attempt.streamed is True
+        case AwaitMode.STREAM:
+            follows = attempt.streamed is not False
+        case _:
+            assert_never(policy.mode)
+    is_ending = attempt.cancel_wanted_at is not None
+    kind = Follow if follows and not is_ending else Poll
+    return kind(attempt.deadline_at)
+
+
+def _watched_until(attempt: Attempt, policy: CallPolicy) -> float:
+    """Return until when a response cancelled at its deadline is watched for a late completion."""
+    timed_out = attempt.cancel_reason is CancelReason.DEADLINE
+    if attempt.outcome is not Outcome.CANCELLED or not timed_out:
+        return 0.0
+    return (attempt.cancel_answered_at or 0.0) + policy.timeout.grace
+
+
 def _after_the_end(attempt: Attempt, situation: Situation, policy: CallPolicy) -> Action:
+    if situation.now < (until := _watched_until(attempt, policy)):
+        return Watch(until)
     if attempt.rejected is not None:
         return PlanNext()
     if attempt.is_answered or attempt.outcome is Outcome.SURPLUS:

@@ -111,6 +111,20 @@ class Fold:
         return self.is_numbered and self.cursor is not None
 
     @property
+    def length(self) -> int:
+        """Return the characters of all texts so far."""
+        return sum(len(text) for text in self.parts.values())
+
+    @property
+    def reach(self) -> int:
+        """Return a number that grows with each event that brings something new.
+
+        It is the cursor, or the length of the texts where a server does not number its events and
+        sends them all again on each connection.
+        """
+        return self.length if self.cursor is None else self.cursor
+
+    @property
     def text(self) -> str:
         """Return all text of the answer so far, in the order of the output."""
         return self.joined(PieceKind.TEXT)

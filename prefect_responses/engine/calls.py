@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from prefect_responses.attempt import Attempt, Draft, Origin
+    from prefect_responses.engine.listening import Listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Call:
         origin: who calls.
         policy: what governs it.
         on_change: what to do when the key was used for another request.
+        listeners: who hears what the response says while it is made.
     """
 
     draft: Draft
@@ -31,6 +33,7 @@ class Call:
     origin: Origin
     policy: CallPolicy = field(default_factory=CallPolicy)
     on_change: OnChange = OnChange.ERROR
+    listeners: tuple[Listener, ...] = field(default=(), hash=False)
 
     @property
     def acts_outside(self) -> bool:

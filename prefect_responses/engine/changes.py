@@ -6,20 +6,17 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import orjson
 
-from prefect_responses.decisions.answers import read_retrieve_answer
 from prefect_responses.decisions.policies import InDoubtMode, OnChange
-from prefect_responses.decisions.verdicts import Seen
-from prefect_responses.engine.settlement import settle_as_read
 from prefect_responses.errors import RequestChanged, SubmissionInDoubt
 from prefect_responses.identity import changed_paths, what_is_asked
 from prefect_responses.ledger import PlanNext, Settle
-from prefect_responses.statuses import AttemptState, Outcome
+from prefect_responses.statuses import AttemptState, CancelReason, Outcome
 
 if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt
-    from prefect_responses.client.api import ResponsesApi
     from prefect_responses.clock import Clock
     from prefect_responses.engine.calls import Call
+    from prefect_responses.engine.cancelling import Cancelling
     from prefect_responses.engine.driver import Driver
     from prefect_responses.ledger import Ledger
 
@@ -29,14 +26,16 @@ class Changes:
 
     Args:
         ledger: the record.
-        api: where a superseded response is cancelled.
+        cancelling: cancels a superseded response.
         clock: the time.
         driver: waits for an attempt that somebody is submitting.
     """
 
-    def __init__(self, ledger: Ledger, api: ResponsesApi, clock: Clock, driver: Driver) -> None:
+    def __init__(
+        self, ledger: Ledger, cancelling: Cancelling, clock: Clock, driver: Driver
+    ) -> None:
         self._ledger = ledger
-        self._api = api
+        self._cancelling = cancelling
         self._clock = clock
         self._driver = driver
 
@@ -84,23 +83,13 @@ class Changes:
                     raise SubmissionInDoubt(attempt.id)
                 attempt = await self._abandon(attempt)
             case AttemptState.SUBMITTED:
-                attempt = await self._cancel(attempt)
+                attempt = await self._cancelling.want(attempt, CancelReason.SUPERSEDED)
+                attempt = await self._cancelling.deliver(attempt, call.policy.poll)
             case AttemptState.SETTLED | AttemptState.SUBMITTING:
                 pass
             case _:
                 assert_never(attempt.state)
         verb = PlanNext(attempt.id, call.draft, self._clock.now(), superseding=True)
-        return (await self._ledger.do(verb)).attempt
-
-    async def _cancel(self, attempt: Attempt) -> Attempt:
-        """Cancel the response upstream, then read it once more: a late completion is kept."""
-        response_id = attempt.response_id or ""
-        await self._api.cancel(response_id)
-        seen = read_retrieve_answer(await self._api.retrieve(response_id))
-        if not isinstance(seen, Seen) or not seen.response.status.is_terminal:
-            return attempt
-        now = self._clock.now()
-        verb = settle_as_read(attempt, seen.response, seen.body, polls=attempt.polls, at=now)
         return (await self._ledger.do(verb)).attempt
 
     async def _abandon(self, attempt: Attempt) -> Attempt:

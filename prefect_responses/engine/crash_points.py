@@ -29,6 +29,12 @@ class CrashPoint(StrEnum):
     AFTER_ID = "after_id"
     #: A poll came back, and the response is still at work.
     WHILE_POLLING = "while_polling"
+    #: Events of the response came, and how far they go was committed.
+    WHILE_STREAMING = "while_streaming"
+    #: It is committed that the response shall be cancelled; nothing was sent.
+    BEFORE_CANCEL = "before_cancel"
+    #: The API has answered the cancel; that is in this process only.
+    AFTER_CANCEL = "after_cancel"
     #: The terminal answer is in this process only.
     BEFORE_SETTLING = "before_settling"
     #: The outcome is committed; the caller has not heard of it.

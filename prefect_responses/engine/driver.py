@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, assert_never
@@ -10,23 +11,38 @@ from typing import TYPE_CHECKING, assert_never
 import orjson
 
 from prefect_responses.decisions.next_action import (
+    Abandon,
+    Action,
     AskOwner,
+    Cancel,
+    Follow,
     GiveUp,
+    LeaveRunning,
     PlanNext,
     Poll,
     Resubmit,
     Return,
+    Search,
     Situation,
     Submit,
     Wait,
+    Watch,
     next_action,
 )
+from prefect_responses.decisions.searching import CannotList, NotThere
+from prefect_responses.decisions.timeouts import (
+    DEADLINE_PASSED,
+    TimeoutOutcome,
+    timeout_outcome,
+)
+from prefect_responses.engine.outcomes import timed_out
+from prefect_responses.engine.searching import Found
 from prefect_responses.engine.submission import is_under_way
-from prefect_responses.errors import SubmissionInDoubt
-from prefect_responses.ledger import MarkInDoubt
+from prefect_responses.errors import IllegalMove, SubmissionInDoubt
+from prefect_responses.ledger import MarkInDoubt, Settle
 from prefect_responses.ledger import PlanNext as PlanNextVerb
 from prefect_responses.ledger import Resubmit as ResubmitVerb
-from prefect_responses.statuses import AttemptState
+from prefect_responses.statuses import AttemptState, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,9 +50,10 @@ if TYPE_CHECKING:
 
     from prefect_responses.attempt import Attempt
     from prefect_responses.clock import Clock
+    from prefect_responses.engine.awaiting import Awaiting
     from prefect_responses.engine.calls import Call
     from prefect_responses.engine.observers import Observer
-    from prefect_responses.engine.polling import Polling
+    from prefect_responses.engine.searching import Searching
     from prefect_responses.engine.submission import Submission
     from prefect_responses.ledger import Ledger
 
@@ -54,6 +71,7 @@ class Until(Enum):
 class _Drive:
     """What one drive remembers between two looks; nothing that a crash would need."""
 
+    since: float
     sends: int = 0
 
 
@@ -63,22 +81,26 @@ class Driver:
     Args:
         ledger: the record.
         submission: how attempts are sent.
-        polling: how responses are read.
+        awaiting: how their ends are waited for, or brought about.
+        searching: how one in doubt is looked for.
         clock: the time.
         observer: who is told of what happened.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the doors of the loop, all named
         self,
         ledger: Ledger,
         submission: Submission,
-        polling: Polling,
+        awaiting: Awaiting,
+        searching: Searching,
+        *,
         clock: Clock,
         observer: Observer,
     ) -> None:
         self._ledger = ledger
         self._submission = submission
-        self._polling = polling
+        self._awaiting = awaiting
+        self._searching = searching
         self._clock = clock
         self._observer = observer
 
@@ -90,21 +112,23 @@ class Driver:
 
         Raises:
             SubmissionInDoubt: a POST may have been accepted, and the policy leaves it to a person.
+            ResponseTimedOut: its deadline passed, and it could not be stopped.
             Parked: nothing can be submitted until a person acts.
             EndpointUnreachable: no connection could be made, several times.
         """
-        drive = _Drive()
+        drive = _Drive(self._clock.now())
         while True:
             done = until is Until.ACCEPTED and attempt.state is AttemptState.SUBMITTED
-            situation = await self._situation(attempt, call)
+            situation = await self._situation(attempt, call, drive)
             action = next_action(attempt, situation, call.policy)
             if done or isinstance(action, Return):
                 return attempt
             attempt = await self._perform(action, attempt, call, drive)
 
-    async def _situation(self, attempt: Attempt, call: Call) -> Situation:
+    async def _situation(self, attempt: Attempt, call: Call, drive: _Drive) -> Situation:
         return Situation(
             now=self._clock.now(),
+            since=drive.since,
             run=call.origin.run,
             attempts_in_run=await self._attempts_in_run(attempt, call),
             acts_outside=call.acts_outside,
@@ -116,12 +140,8 @@ class Driver:
         history = await self._ledger.history(attempt.scope, attempt.name, attempt.ordinal)
         return sum(earlier.run == attempt.run for earlier in history)
 
-    async def _perform(
-        self,
-        action: Submit | Wait | AskOwner | Resubmit | GiveUp | PlanNext | Poll,
-        attempt: Attempt,
-        call: Call,
-        drive: _Drive,
+    async def _perform(  # noqa: C901, PLR0911 - one an action
+        self, action: Action, attempt: Attempt, call: Call, drive: _Drive
     ) -> Attempt:
         match action:
             case Submit():
@@ -133,12 +153,21 @@ class Driver:
                 return await self.ask_owner(attempt, call)
             case Resubmit(not_before):
                 return await self._resubmit(attempt, call, not_before)
+            case Search():
+                return await self._search(attempt, call)
             case PlanNext():
                 return await self._plan_next(attempt, call)
-            case Poll():
-                return await self._polling.wait(attempt, call.policy.poll, is_new=drive.sends > 0)
+            case Abandon():
+                return await self._abandon(attempt)
+            case Follow() | Poll() | Cancel() | Watch():
+                is_new = drive.sends > 0
+                return await self._awaiting.perform(action, attempt, call, is_new=is_new)
             case GiveUp():
                 raise SubmissionInDoubt(attempt.id)
+            case LeaveRunning():
+                raise timed_out(attempt, timeout_outcome(attempt) or TimeoutOutcome.UNKNOWN)
+            case Return():
+                return attempt
             case _:
                 assert_never(action)
 
@@ -186,16 +215,40 @@ class Driver:
             call.draft,
             ordinal=attempt.ordinal,
             not_before=not_before,
+            deadline_at=attempt.deadline_at,
             resubmissions=attempt.resubmissions + 1,
         )
         verdict = await self._ledger.do(ResubmitVerb(attempt.id, draft, self._clock.now()))
         self._observer.resubmitted(attempt, verdict.attempt)
         return verdict.attempt
 
+    async def _search(self, attempt: Attempt, call: Call) -> Attempt:
+        """Look for an attempt in doubt on the server; one that is not there is sent again."""
+        match await self._searching.search(attempt):
+            case Found():
+                return await self.look_again(attempt)
+            case NotThere() if attempt.resubmissions < call.policy.in_doubt.max_resubmissions:
+                return await self._resubmit(attempt, call, self._clock.now())
+            case NotThere():
+                raise SubmissionInDoubt(attempt.id)
+            case CannotList(error):
+                raise SubmissionInDoubt(attempt.id) from error
+            case never:
+                assert_never(never)
+
     async def _plan_next(self, attempt: Attempt, call: Call) -> Attempt:
-        draft = replace(call.draft, ordinal=attempt.ordinal)
-        verdict = await self._ledger.do(PlanNextVerb(attempt.id, draft, self._clock.now()))
-        return verdict.attempt
+        now = self._clock.now()
+        deadline_at = call.policy.timeout.deadline(now)
+        draft = replace(call.draft, ordinal=attempt.ordinal, deadline_at=deadline_at)
+        return (await self._ledger.do(PlanNextVerb(attempt.id, draft, now))).attempt
+
+    async def _abandon(self, attempt: Attempt) -> Attempt:
+        """Give up an attempt that was never sent, unless somebody is sending it after all."""
+        error = {"error": DEADLINE_PASSED, "message": "Its deadline passed before it was sent."}
+        verb = Settle(attempt.id, Outcome.ABANDONED, self._clock.now(), error=error)
+        with suppress(IllegalMove):
+            await self._ledger.do(verb)
+        return await self.look_again(attempt)
 
 
 def new_claim_id() -> str:

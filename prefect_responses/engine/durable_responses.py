@@ -10,23 +10,33 @@ from typing import TYPE_CHECKING
 import orjson
 
 from prefect_responses.attempt import Draft, Origin
+from prefect_responses.decisions.next_action import is_overdue
+from prefect_responses.engine.awaiting import WINDING_DOWN, Awaiting
 from prefect_responses.engine.calls import Call, Settled, found_in
+from prefect_responses.engine.cancelling import Cancelling
 from prefect_responses.engine.changes import Changes
 from prefect_responses.engine.driver import Driver, Until, new_claim_id
+from prefect_responses.engine.following import Following
 from prefect_responses.engine.observers import Unfailing
+from prefect_responses.engine.open_streams import OpenStreams
 from prefect_responses.engine.polling import Polling
+from prefect_responses.engine.posting import Posting
+from prefect_responses.engine.searching import Searching
 from prefect_responses.engine.submission import Submission
 from prefect_responses.errors import ResponsesError
-from prefect_responses.ledger import Attach, Deliver, DropClaim, Plan, Reject, Take
+from prefect_responses.ledger import Attach, Deliver, DropClaim, Plan, Reject, SetDeadline, Take
+from prefect_responses.statuses import AttemptState, CancelReason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from prefect_responses.attempt import Attempt
     from prefect_responses.client.api import ResponsesApi
     from prefect_responses.clock import Clock
     from prefect_responses.decisions.policies import CallPolicy
+    from prefect_responses.engine.listening import Listener
     from prefect_responses.engine.observers import Observer
+    from prefect_responses.engine.polling import Look
     from prefect_responses.ledger import Ledger
     from prefect_responses.wire.requests import ProviderProfile
 
@@ -61,13 +71,30 @@ class DurableResponses:
         self.ledger = ledger
         self._clock = clock
         observer = Unfailing(observer)
-        polling = Polling(ledger, api, clock, observer)
-        wire = asyncio.Semaphore(on_the_wire)
+        self._streams = OpenStreams()
+        self._polling = Polling(ledger, api, clock, observer)
+        self._cancelling = Cancelling(ledger, api, clock, self._polling)
+        following = Following(ledger, api, clock, self._polling, self._streams)
         submission = Submission(
-            ledger, api, clock, profile, wire, observer=observer, post_timeout=post_timeout
+            ledger,
+            Posting(api, self._streams, post_timeout),
+            self._cancelling,
+            self._streams,
+            clock,
+            profile=profile,
+            on_the_wire=asyncio.Semaphore(on_the_wire),
+            observer=observer,
+            post_timeout=post_timeout,
         )
-        self._driver = Driver(ledger, submission, polling, clock, observer)
-        self._changes = Changes(ledger, api, clock, self._driver)
+        self._driver = Driver(
+            ledger,
+            submission,
+            Awaiting(clock, self._polling, following, self._cancelling),
+            Searching(ledger, api, clock),
+            clock=clock,
+            observer=observer,
+        )
+        self._changes = Changes(ledger, self._cancelling, clock, self._driver)
 
     async def create(self, call: Call) -> Attempt:
         """Submit *call*, or find what an earlier process submitted for it.
@@ -83,7 +110,8 @@ class DurableResponses:
             Parked: nothing can be submitted until a person acts.
         """
         async with self._claimed(call, new_claim_id()) as taken:
-            return await self._deliver(await self._driver.drive(taken, call, Until.ACCEPTED))
+            attempt = await self._drive(taken, call, Until.ACCEPTED)
+            return await self._deliver(attempt)
 
     async def respond(self, call: Call) -> Settled:
         """Submit *call* or find it, wait until it has ended, and return the end.
@@ -93,7 +121,7 @@ class DurableResponses:
         """
         claim_id = new_claim_id()
         async with self._claimed(call, claim_id) as taken:
-            attempt = await self._driver.drive(taken, call, Until.SETTLED)
+            attempt = await self._drive(taken, call, Until.SETTLED)
             settled = await self._read(await self._deliver(attempt), taken)
         return replace(settled, claim_id=claim_id)
 
@@ -108,7 +136,11 @@ class DurableResponses:
         return Settled(attempt, None, found_in(taken, attempt))
 
     async def wait(
-        self, attempt_id: str, policy: CallPolicy, origin: Origin | None = None
+        self,
+        attempt_id: str,
+        policy: CallPolicy,
+        origin: Origin | None = None,
+        listeners: Iterable[Listener] = (),
     ) -> Settled:
         """Wait until the response of *attempt_id* has ended, whoever submitted it.
 
@@ -117,15 +149,56 @@ class DurableResponses:
             policy: how to wait.
             origin: who waits. If it failed, and its own scope was asked to run again since, it is
                 submitted once more, as the call that created it would do.
+            listeners: who hears what the response says while it is made.
 
         Raises:
             AttemptUnknown: the ledger has no such attempt.
+            ResponseTimedOut: its deadline passed, and it could not be stopped.
         """
         named = await self.ledger.attempt(attempt_id)
-        taken = await self._driver.look_again(named)
-        call = await self._call_again(taken, policy, origin)
-        attempt = await self._driver.drive(taken, call, Until.SETTLED)
+        taken = await self._limited(await self._driver.look_again(named), policy)
+        call = replace(await self._call_again(taken, policy, origin), listeners=tuple(listeners))
+        attempt = await self._drive(taken, call, Until.SETTLED)
         return await self._read(attempt, taken)
+
+    async def look(self, attempt: Attempt) -> Look:
+        """Read the response of *attempt* once, whoever owns it; settle it if it has ended."""
+        return await self._polling.look(attempt, WINDING_DOWN)
+
+    async def watch(self, attempt: Attempt) -> Attempt:
+        """Read a cancelled response once more; one that turned out completed is kept."""
+        return await self._polling.watch(attempt, WINDING_DOWN, self._clock.now())
+
+    async def want_cancel(self, attempt: Attempt, reason: CancelReason) -> Attempt:
+        """Write down that *attempt* shall be cancelled; see `Cancelling.want`."""
+        return await self._cancelling.want(attempt, reason)
+
+    async def deliver_cancel(self, attempt: Attempt) -> Attempt:
+        """Send the cancel that *attempt* owes, and read it once more; see `Cancelling.deliver`."""
+        return await self._cancelling.deliver(attempt, WINDING_DOWN)
+
+    async def enforce_deadline(self, attempt_id: str) -> Attempt:
+        """Cancel a response whose deadline has passed and that nobody awaits; read it once more."""
+        attempt = await self.ledger.attempt(attempt_id)
+        is_due = is_overdue(attempt, self._clock.now()) and attempt.cancel_wanted_at is None
+        if attempt.state is not AttemptState.SUBMITTED or not is_due:
+            return attempt
+        return await self.deliver_cancel(await self.want_cancel(attempt, CancelReason.DEADLINE))
+
+    async def _limited(self, attempt: Attempt, policy: CallPolicy) -> Attempt:
+        """Give *attempt* the waiter's deadline, unless it has an earlier one or has ended."""
+        now = self._clock.now()
+        deadline_at = policy.timeout.deadline(now)
+        if deadline_at is None or attempt.is_settled:
+            return attempt
+        return (await self.ledger.do(SetDeadline(attempt.id, deadline_at, now))).attempt
+
+    async def _drive(self, taken: Attempt, call: Call, until: Until) -> Attempt:
+        """Drive *taken*, and leave no stream open that was opened for it and is not followed."""
+        try:
+            return await self._driver.drive(taken, call, until)
+        finally:
+            await self._streams.close(taken)
 
     async def attach(self, draft: Draft, response_id: str) -> Attempt:
         """Take over a response that was created elsewhere, so that it can be waited for here."""
@@ -164,6 +237,7 @@ class DurableResponses:
             run=run,
             flow_run_id=attempt.flow_run_id,
             task_run_id=attempt.task_run_id,
+            model=attempt.model,
         )
         origin = Origin(attempt.scope, execution="", run=run)
         return Call(draft, orjson.loads(draft.request), origin, policy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+from prefect_responses.decisions.timeouts import TimeoutOutcome, timeout_outcome
 from prefect_responses.errors import (
     LedgerInconsistent,
     RequestRefused,
@@ -11,6 +12,7 @@ from prefect_responses.errors import (
     ResponseExpired,
     ResponseFailed,
     ResponsesError,
+    ResponseTimedOut,
     SubmissionInDoubt,
 )
 from prefect_responses.statuses import Outcome
@@ -19,8 +21,42 @@ if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt
 
 
-def failure_of(attempt: Attempt) -> ResponsesError | None:  # noqa: PLR0911 - one an outcome
+def failure_of(attempt: Attempt) -> ResponsesError | None:
     """Return the error that stands for how *attempt* ended, or None if it holds an answer."""
+    timeout = timeout_outcome(attempt)
+    if timeout is not None and timeout is not TimeoutOutcome.COMPLETED:
+        return timed_out(attempt, timeout)
+    return _failure(attempt)
+
+
+_SENTENCES = {
+    TimeoutOutcome.CANCELLED: "was not done at its deadline and was cancelled",
+    TimeoutOutcome.COMPLETED: "was done after its deadline",
+    TimeoutOutcome.CANCEL_REFUSED: (
+        "was not done at its deadline, and the API would not cancel it; it may still be at work, "
+        "and a harvest keeps its end"
+    ),
+    TimeoutOutcome.UNKNOWN: (
+        "was not done at its deadline, and whether the cancel reached it is not known; "
+        "a harvest delivers the cancel and keeps the end"
+    ),
+    TimeoutOutcome.NOT_SENT: "could not be sent before its deadline; nothing was paid",
+}
+
+
+def timed_out(attempt: Attempt, outcome: TimeoutOutcome) -> ResponseTimedOut:
+    """Return the error that says what the deadline of *attempt* came to."""
+    what = f"Response {attempt.response_id}" if attempt.response_id else f"Attempt {attempt.id}"
+    return ResponseTimedOut(
+        f"{what} {_SENTENCES[outcome]}. Retry the flow run to submit it once more.",
+        outcome=outcome.value,
+        deadline_at=attempt.deadline_at,
+        response_id=attempt.response_id,
+        attempt_id=attempt.id,
+    )
+
+
+def _failure(attempt: Attempt) -> ResponsesError | None:  # noqa: PLR0911 - one an outcome
     match attempt.outcome:
         case Outcome.COMPLETED | Outcome.INCOMPLETE:
             return None

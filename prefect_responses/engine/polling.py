@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from prefect_responses.decisions.answers import read_retrieve_answer
@@ -13,10 +14,17 @@ from prefect_responses.decisions.verdicts import (
     TryLater,
 )
 from prefect_responses.engine.crash_points import CrashPoint, reach
-from prefect_responses.engine.settlement import settle_as_read
+from prefect_responses.engine.poll_learning import PollLearning
+from prefect_responses.engine.settlement import settle_as_gone, settle_as_read
 from prefect_responses.errors import AttemptUnknown, IllegalMove
 from prefect_responses.ledger import Observe, Settle, Verdict
-from prefect_responses.statuses import AttemptState, Outcome
+from prefect_responses.statuses import (
+    ANSWERED,
+    OUTCOME_OF_STATUS,
+    AttemptState,
+    Outcome,
+    ResponseStatus,
+)
 
 if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt
@@ -27,12 +35,53 @@ if TYPE_CHECKING:
     from prefect_responses.errors import ApiError
     from prefect_responses.ledger import Ledger
 
+#: A sleep this many times as long as was asked for, and more, was that of a machine.
+_OVERSLEPT = 2.0
+#: Seconds by which any sleep may be too long.
+_SLEEP_SLACK = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Say what one read of a response came to.
+
+    Args:
+        attempt: the record after it; settled if the response has ended.
+        error: why nothing was learned of the response, or None.
+        missing: the API answers that it has no such response, and it was not accepted just now.
+    """
+
+    attempt: Attempt
+    error: ApiError | None = None
+    missing: bool = False
+
+
+@dataclass(slots=True)
+class _Wait:
+    """What one wait remembers from poll to poll; nothing that a crash would need.
+
+    Args:
+        policy: how the polls are spaced.
+        until: when the wait ends at the latest, or None.
+        is_ours: this process submitted the response, so it knows when it was accepted.
+        polls: how often the response was polled, by earlier processes too.
+        bad: answers in a row that could not be read.
+        unfinished_at: when it was last seen at work, if it was watched without a gap since.
+    """
+
+    policy: PollPolicy
+    until: float | None
+    is_ours: bool
+    polls: int
+    bad: int = 0
+    unfinished_at: float | None = None
+
 
 class Polling:
     """Poll responses of one API.
 
     Args:
-        ledger: where ends are recorded.
+        ledger: where ends are recorded, and from where it is learned when to poll.
         api: where responses are read.
         clock: the time.
         observer: who is told.
@@ -43,102 +92,252 @@ class Polling:
         self._api = api
         self._clock = clock
         self._observer = observer
+        self._learning = PollLearning(ledger, clock)
 
-    async def wait(self, attempt: Attempt, policy: PollPolicy, *, is_new: bool) -> Attempt:
+    # --- wait for the end -------------------------------------------------------------------------
+
+    async def wait(
+        self, attempt: Attempt, policy: PollPolicy, *, is_new: bool, until: float | None = None
+    ) -> Attempt:
         """Poll until the response has ended, and settle it.
 
         A poll that changed nothing is not written. After a crash the next process polls again:
-        nothing is lost.
+        nothing is lost. A server that asks to wait is waited for, however long.
 
         Args:
             attempt: a submitted attempt.
             policy: how the polls are spaced.
             is_new: it was accepted just now, so the first poll can wait; one that an earlier
                 process submitted is asked at once.
+            until: when to return at the latest, in seconds since the epoch: no sleep goes past it.
+
+        Returns:
+            The attempt, unsettled if *until* has come.
 
         Raises:
             Parked: the credentials are refused; the response is left as it is.
             ApiError: too many answers in a row could not be read.
         """
+        waiting = _Wait(policy, until, is_ours=is_new, polls=attempt.polls)
         if is_new:
-            await self._pause(attempt, policy)
-        bad, polls = 0, attempt.polls
-        while attempt.state is AttemptState.SUBMITTED:
-            answer = read_retrieve_answer(await self._api.retrieve(_response_id(attempt)))
-            polls += 1
-            bad = bad + 1 if isinstance(answer, TryLater) else 0
-            attempt = await self._take_in(answer, attempt, policy, polls=polls, bad=bad)
+            waiting.unfinished_at = self._fresh_since(attempt)
+            await self._sleep(await self._next_wait(attempt, policy), waiting)
+        while attempt.state is AttemptState.SUBMITTED and not self._is_over(until):
+            answer = await self._read(attempt)
+            waiting.polls += 1
+            attempt, pause = await self._take_in(answer, attempt, waiting)
+            await self._sleep(pause, waiting)
         return attempt
 
+    def _fresh_since(self, attempt: Attempt) -> float | None:
+        """Return when *attempt* was accepted, if it is so short ago that nothing was missed."""
+        since = attempt.submitted_at
+        is_fresh = since is not None and self._clock.now() - since < _SLEEP_SLACK
+        return since if is_fresh else None
+
     async def _take_in(
-        self, answer: RetrieveVerdict, attempt: Attempt, policy: PollPolicy, *, polls: int, bad: int
-    ) -> Attempt:
+        self, answer: RetrieveVerdict, attempt: Attempt, waiting: _Wait
+    ) -> tuple[Attempt, float]:
+        """Record what was read; return the seconds until the next poll as well."""
+        policy = waiting.policy
+        if isinstance(answer, Seen):
+            waiting.bad = 0
+            return await self._take_in_seen(answer, attempt, waiting)
+        waiting.unfinished_at = None
         match answer:
-            case Seen(response) if response.status.is_terminal:
-                return await self._settle(attempt, answer, polls)
-            case Seen():
-                return await self._still_at_work(attempt, answer, policy, polls)
-            case Gone(error) if not self._is_fresh(attempt, policy):
-                return await self._expire(attempt, error, polls)
-            case Gone():
-                await self._clock.sleep(policy.least)
-            case TryLater(error) if bad >= policy.bad_answers:
-                raise error
-            case TryLater(_, wait):
-                await self._clock.sleep(max(wait or 0.0, policy.backoff.wait(bad)))
+            case Gone() if self._is_fresh(attempt, policy):
+                waiting.bad = 0
+                return attempt, policy.least
+            case Gone(error):
+                return await self.expire(attempt, error, polls=waiting.polls), 0.0
+            case TryLater():
+                waiting.bad += 1
+                return attempt, _patience(answer, policy, waiting.bad)
             case RetrieveParked(error):
                 raise error
             case _:
                 assert_never(answer)
-        return attempt
 
-    async def _still_at_work(
-        self, attempt: Attempt, seen: Seen, policy: PollPolicy, polls: int
-    ) -> Attempt:
+    async def _take_in_seen(
+        self, seen: Seen, attempt: Attempt, waiting: _Wait
+    ) -> tuple[Attempt, float]:
+        if seen.response.status.is_terminal:
+            settled = await self.settle(
+                attempt, seen, polls=waiting.polls, unfinished_at=waiting.unfinished_at
+            )
+            return settled, 0.0
         reach(CrashPoint.WHILE_POLLING)
-        if seen.response.status is not attempt.remote_status:
-            verb = Observe(attempt.id, seen.response.status, polls, self._clock.now())
-            attempt = (await self._ledger.do(verb)).attempt
-        await self._pause(attempt, policy)
+        if waiting.is_ours:
+            waiting.unfinished_at = self._clock.now()
+        attempt = await self._note(attempt, seen.response.status, waiting.polls)
+        return attempt, await self._next_wait(attempt, waiting.policy)
+
+    async def _next_wait(self, attempt: Attempt, policy: PollPolicy) -> float:
+        learned = await self._learning.schedule(attempt) if policy.learns else None
+        now = self._clock.now()
+        wait = policy.next_wait(now - (attempt.submitted_at or now), learned)
+        left = (attempt.expires_at or 0.0) - now
+        # An end must be seen before its retention ends, which may be ten minutes.
+        return min(wait, max(policy.least, left / 2.0)) if left > 0.0 else wait
+
+    async def _sleep(self, seconds: float, waiting: _Wait) -> None:
+        began = self._clock.now()
+        if waiting.until is not None:
+            seconds = min(seconds, waiting.until - began)
+        if seconds <= 0.0:
+            return
+        await self._clock.sleep(seconds)
+        if self._clock.now() - began > _OVERSLEPT * seconds + _SLEEP_SLACK:
+            waiting.unfinished_at = None  # the machine slept, too
+
+    def _is_over(self, until: float | None) -> bool:
+        return until is not None and self._clock.now() >= until
+
+    # --- look once, and watch what is cancelled ---------------------------------------------------
+
+    async def look(self, attempt: Attempt, policy: PollPolicy) -> Look:
+        """Read the response once, and settle it if it has ended; never raises for the network.
+
+        A response that is not there is not settled: see `expire`.
+
+        Args:
+            attempt: an attempt with a response ID.
+            policy: for how long after acceptance a 404 is read-after-write lag.
+        """
+        match await self._read(attempt):
+            case Seen(response) as seen if response.status.is_terminal:
+                return Look(await self.settle(attempt, seen, polls=attempt.polls + 1))
+            case Seen(response):
+                return Look(await self._note(attempt, response.status, attempt.polls + 1))
+            case Gone(error):
+                return Look(attempt, error, missing=not self._is_fresh(attempt, policy))
+            case TryLater(error) | RetrieveParked(error):
+                return Look(attempt, error)
+            case never:
+                assert_never(never)
+
+    async def watch(self, attempt: Attempt, policy: PollPolicy, until: float) -> Attempt:
+        """Read a cancelled response again until *until*: it may yet turn out completed.
+
+        It is read at least once, the last time at *until*; one that completed is settled late.
+
+        Args:
+            attempt: one that is settled as cancelled; any other is returned as it is.
+            policy: how the reads are spaced, from now on.
+            until: seconds since the epoch.
+
+        Raises:
+            Parked: the credentials are refused.
+            ApiError: too many answers in a row could not be read.
+        """
+        began, bad = self._clock.now(), 0
+        while attempt.outcome is Outcome.CANCELLED:
+            is_last = self._is_over(until)
+            answer = await self._read(attempt)
+            bad = bad + 1 if isinstance(answer, TryLater) else 0
+            match answer:
+                case Seen(response) as seen if _is_late_answer(response.status):
+                    return await self.settle(attempt, seen, polls=attempt.polls + 1)
+                case Seen():
+                    wait = policy.next_wait(self._clock.now() - began)
+                case Gone():
+                    return attempt
+                case TryLater():
+                    wait = _patience(answer, policy, bad)
+                case RetrieveParked(error):
+                    raise error
+                case _:
+                    assert_never(answer)
+            if is_last:
+                break
+            await self._clock.sleep(max(0.0, min(wait, until - self._clock.now())))
         return attempt
 
-    async def _pause(self, attempt: Attempt, policy: PollPolicy) -> None:
-        now = self._clock.now()
-        await self._clock.sleep(policy.next_wait(now - (attempt.submitted_at or now)))
+    # --- record an end ----------------------------------------------------------------------------
 
-    def _is_fresh(self, attempt: Attempt, policy: PollPolicy) -> bool:
-        return self._clock.now() - (attempt.submitted_at or 0.0) < policy.missing_grace
+    async def settle(
+        self,
+        attempt: Attempt,
+        seen: Seen,
+        *,
+        polls: int | None = None,
+        unfinished_at: float | None = None,
+    ) -> Attempt:
+        """Record how a response ended, however that was learned, and tell the observer.
 
-    async def _settle(self, attempt: Attempt, seen: Seen, polls: int) -> Attempt:
+        Args:
+            attempt: whose response it is.
+            seen: a response that is terminal.
+            polls: how often it was polled so far, if that has changed.
+            unfinished_at: see `settle_as_read`.
+
+        Returns:
+            The settled attempt; as another process saw it end, if that one was first.
+        """
         reach(CrashPoint.BEFORE_SETTLING)
-        now = self._clock.now()
-        verb = settle_as_read(attempt, seen.response, seen.body, polls=polls, at=now)
-        verdict = await self._record_end(verb)
-        reach(CrashPoint.AFTER_SETTLING)
-        if verdict.moved:
-            self._observer.settled(verdict.attempt)
-        return verdict.attempt
+        verb = settle_as_read(
+            attempt,
+            seen.response,
+            seen.body,
+            polls=attempt.polls if polls is None else polls,
+            at=self._clock.now(),
+            unfinished_at=unfinished_at,
+        )
+        return await self._record_end(verb)
 
-    async def _record_end(self, verb: Settle) -> Verdict:
+    async def expire(self, attempt: Attempt, error: ApiError, *, polls: int = 0) -> Attempt:
+        """Record that the API no longer knows the response, and whether its retention had ended.
+
+        Args:
+            attempt: a submitted attempt.
+            error: the API's own answer.
+            polls: how often it was polled so far.
+        """
+        verb = settle_as_gone(attempt, error, polls=polls, at=self._clock.now())
+        return await self._record_end(verb)
+
+    async def _record_end(self, verb: Settle) -> Attempt:
         try:
-            return await self._ledger.do(verb)
+            verdict = await self._ledger.do(verb)
         except IllegalMove:
             # Another process saw another end before; that one stays.
             ended = await self._ledger.attempt(verb.attempt_id)
             if not ended.is_settled:
                 raise
-            return Verdict(ended, moved=False)
-
-    async def _expire(self, attempt: Attempt, error: ApiError, polls: int) -> Attempt:
-        record, now = error.as_record(), self._clock.now()
-        verb = Settle(attempt.id, Outcome.EXPIRED, now, error=record, polls=polls)
-        verdict = await self._record_end(verb)
+            verdict = Verdict(ended, moved=False)
+        reach(CrashPoint.AFTER_SETTLING)
         if verdict.moved:
+            self._learning.observe(verdict.attempt)
             self._observer.settled(verdict.attempt)
         return verdict.attempt
 
+    # --- what they share --------------------------------------------------------------------------
 
-def _response_id(attempt: Attempt) -> str:
-    if attempt.response_id is None:
-        raise AttemptUnknown(f"Attempt {attempt.id} has no response ID to read.")
-    return attempt.response_id
+    async def _read(self, attempt: Attempt) -> RetrieveVerdict:
+        if attempt.response_id is None:
+            raise AttemptUnknown(f"Attempt {attempt.id} has no response ID to read.")
+        return read_retrieve_answer(await self._api.retrieve(attempt.response_id))
+
+    async def _note(self, attempt: Attempt, status: ResponseStatus, polls: int) -> Attempt:
+        if attempt.is_settled or status is attempt.remote_status:
+            return attempt
+        verb = Observe(attempt.id, status, polls, self._clock.now())
+        return (await self._ledger.do(verb)).attempt
+
+    def _is_fresh(self, attempt: Attempt, policy: PollPolicy) -> bool:
+        return self._clock.now() - (attempt.submitted_at or 0.0) < policy.missing_grace
+
+
+def _is_late_answer(status: ResponseStatus) -> bool:
+    return OUTCOME_OF_STATUS.get(status) in ANSWERED
+
+
+def _patience(answer: TryLater, policy: PollPolicy, bad: int) -> float:
+    """Return for how long to leave the server alone after *bad* bad answers in a row.
+
+    Raises:
+        ApiError: they are too many.
+    """
+    if bad >= policy.bad_answers:
+        raise answer.error
+    return max(answer.wait or 0.0, policy.backoff.wait(bad))

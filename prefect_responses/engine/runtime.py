@@ -49,6 +49,7 @@ class Runtime:
         self._shared: dict[Hashable, asyncio.Task[Any]] = {}
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._leavers: list[Callable[[], None]] = []
+        self._tended: set[asyncio.Task[None]] = set()
         self._thread.start()
         self._ready.wait()
 
@@ -126,6 +127,19 @@ class Runtime:
         built: T = await asyncio.shield(task)
         return built
 
+    def tend(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run *coroutine* beside what callers wait for, until it ends or the runtime is closed.
+
+        Call it in the runtime's loop only.
+        """
+        task = asyncio.create_task(coroutine)
+        self._tended.add(task)
+        task.add_done_callback(self._tended.discard)
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run *coroutine* without waiting for it; cancelling the future cancels it."""
+        return self._start(coroutine).future
+
     def forget(self, key: Hashable, built: object) -> None:
         """Let the next caller build anew what *key* stands for, if that is still *built*."""
         task = self._shared.get(key)
@@ -168,6 +182,10 @@ class Runtime:
     async def _close_shared(self) -> None:
         closers, self._closers = self._closers[::-1], []
         self._shared.clear()
+        tended = [*self._tended]
+        for task in tended:
+            task.cancel()
+        await asyncio.gather(*tended, return_exceptions=True)
         for close in closers:
             # Whatever cannot be closed must not keep the ledger, closed last, from its flush.
             with suppress(Exception):

@@ -5,15 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from prefect_responses.ledger import Settle
-from prefect_responses.statuses import OUTCOME_OF_STATUS
+from prefect_responses.statuses import OUTCOME_OF_STATUS, Outcome
 
 if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt
+    from prefect_responses.errors import ApiError
     from prefect_responses.wire.responses import Response
 
 
-def settle_as_read(
-    attempt: Attempt, response: Response, body: bytes, *, polls: int, at: float
+def settle_as_read(  # noqa: PLR0913 - the facts of an end, all named
+    attempt: Attempt,
+    response: Response,
+    body: bytes,
+    *,
+    polls: int,
+    at: float,
+    unfinished_at: float | None = None,
 ) -> Settle:
     """Return the verb that records the end of *response*, which must be terminal.
 
@@ -22,7 +29,9 @@ def settle_as_read(
         response: as it was read.
         body: the API's own bytes, kept as they are.
         polls: how often it was polled so far.
-        at: seconds since the epoch.
+        at: when it was read, in seconds since the epoch.
+        unfinished_at: when it was last seen at work, if it was watched since it was accepted: the
+            latency is then known better than from the response itself.
     """
     return Settle(
         attempt.id,
@@ -33,7 +42,47 @@ def settle_as_read(
         usage=response.usage,
         error=_reason(response),
         polls=polls,
+        latency=_latency(attempt, response, at, unfinished_at),
     )
+
+
+def settle_as_gone(attempt: Attempt, error: ApiError, *, polls: int, at: float) -> Settle:
+    """Return the verb that records that the API no longer knows the response.
+
+    Args:
+        attempt: whose response it is.
+        error: the API's own answer.
+        polls: how often it was polled so far.
+        at: when it was read, in seconds since the epoch.
+    """
+    kind, why = _why_gone(attempt.expires_at, at)
+    record = {**error.as_record(), "error": kind, "message": f"{why} (HTTP {error.status})"}
+    return Settle(attempt.id, Outcome.EXPIRED, at, error=record, polls=polls)
+
+
+def _why_gone(expires_at: float | None, at: float) -> tuple[str, str]:
+    elsewhere = "it was deleted, or these credentials belong to another project"
+    if expires_at is None:
+        return "ResponseMissing", f"its retention ended unread, {elsewhere}"
+    if at < expires_at:
+        return "ResponseMissing", elsewhere
+    return "RetentionEnded", "its retention ended unread"
+
+
+def _latency(
+    attempt: Attempt, response: Response, at: float, unfinished_at: float | None
+) -> float | None:
+    if unfinished_at is not None and attempt.submitted_at is not None:
+        return max(0.0, (unfinished_at + at) / 2.0 - attempt.submitted_at)
+    # Not from when it was read: one that is harvested a week late would teach a week.
+    facts = response.raw
+    begun, ended = _number(facts.get("created_at")), _number(facts.get("completed_at"))
+    return None if begun is None or ended is None else max(0.0, ended - begun)
+
+
+def _number(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else None  # type: ignore[arg-type]
 
 
 def _reason(response: Response) -> dict[str, Any] | None:

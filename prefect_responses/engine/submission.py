@@ -11,7 +11,6 @@ import uuid
 from collections import Counter
 from typing import TYPE_CHECKING, assert_never
 
-from prefect_responses.decisions.answers import read_create_answer
 from prefect_responses.decisions.verdicts import (
     CreateAccepted,
     CreateAmbiguous,
@@ -19,6 +18,7 @@ from prefect_responses.decisions.verdicts import (
     CreateParked,
     CreateRefused,
     CreateRefusedForNow,
+    CreateVerdict,
 )
 from prefect_responses.engine.crash_points import CrashPoint, reach
 from prefect_responses.engine.settlement import settle_as_read
@@ -45,13 +45,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from prefect_responses.attempt import Attempt
-    from prefect_responses.client.api import ResponsesApi
     from prefect_responses.clock import Clock
     from prefect_responses.decisions.policies import CallPolicy
+    from prefect_responses.engine.cancelling import Cancelling
     from prefect_responses.engine.observers import Observer
+    from prefect_responses.engine.open_streams import OpenStreams
+    from prefect_responses.engine.posting import Posting
     from prefect_responses.errors import ApiError
     from prefect_responses.ledger import Ledger
-    from prefect_responses.wire.answers import Answer
     from prefect_responses.wire.requests import ProviderProfile
 
 #: Seconds that a cancelled caller waits for a POST of its own to be recorded.
@@ -78,7 +79,9 @@ class Submission:
 
     Args:
         ledger: where attempts are recorded.
-        api: where they are sent.
+        posting: sends them.
+        cancelling: cancels a response that was accepted beside another.
+        streams: where the stream of an accepted create waits for its follower.
         clock: the time.
         profile: what this server understands.
         on_the_wire: bounds how many POSTs are between intent and ID at once; what a kill leaves
@@ -90,16 +93,20 @@ class Submission:
     def __init__(  # noqa: PLR0913 - the doors of a submission, all named
         self,
         ledger: Ledger,
-        api: ResponsesApi,
+        posting: Posting,
+        cancelling: Cancelling,
+        streams: OpenStreams,
         clock: Clock,
+        *,
         profile: ProviderProfile,
         on_the_wire: asyncio.Semaphore,
-        *,
         observer: Observer,
         post_timeout: float,
     ) -> None:
         self._ledger = ledger
-        self._api = api
+        self._posting = posting
+        self._cancelling = cancelling
+        self._streams = streams
         self._clock = clock
         self._profile = profile
         self._on_the_wire = on_the_wire
@@ -164,11 +171,11 @@ class Submission:
         reach(CrashPoint.AFTER_INTENT)
         if self._ledger.lease_left(claim.attempt.owner_id) <= self._post_timeout:
             return await self._wait_for_lease(claim.attempt)
-        answer = await self._post(claim.attempt, body, client_request_id)
+        verdict = await self._post(claim.attempt, body, client_request_id)
         reach(CrashPoint.AFTER_POST)
-        match read_create_answer(answer):
+        match verdict:
             case CreateAccepted() as accepted:
-                return await self._record(claim.attempt, request, accepted)
+                return await self._record(claim.attempt, request, accepted, policy)
             case CreateNotSent(error) if tries >= policy.unreachable_tries:
                 await self._release(claim.attempt, error, None)
                 raise error
@@ -195,11 +202,9 @@ class Submission:
 
     async def _post(
         self, attempt: Attempt, body: Mapping[str, Any], client_request_id: str
-    ) -> Answer:
+    ) -> CreateVerdict:
         try:
-            return await self._api.create(
-                body, client_request_id=client_request_id, idempotency_key=attempt.key
-            )
+            return await self._posting.post(attempt, body, client_request_id)
         except RequestInvalid:
             # The client would not write it: nothing left.
             await self._release(attempt, None, None)
@@ -210,7 +215,11 @@ class Submission:
             raise
 
     async def _record(
-        self, attempt: Attempt, request: Mapping[str, Any], accepted: CreateAccepted
+        self,
+        attempt: Attempt,
+        request: Mapping[str, Any],
+        accepted: CreateAccepted,
+        policy: CallPolicy,
     ) -> Attempt:
         response, now = accepted.response, self._clock.now()
         recorded = await self._write_down(
@@ -221,12 +230,13 @@ class Submission:
                 accepted.server_request_id,
                 expires_at(request, now, response),
                 now,
+                streamed=self._streams.has(attempt) or None,
             )
         )
         reach(CrashPoint.AFTER_ID)
         if recorded.outcome is Outcome.SURPLUS:
-            await self._api.cancel(response.id)
-            return recorded
+            await self._streams.close(attempt)
+            return await self._cancelling.deliver(recorded, policy.poll)
         self._observer.submitted(recorded)
         if response.status.is_terminal:
             reach(CrashPoint.BEFORE_SETTLING)

@@ -11,6 +11,7 @@ import orjson
 
 from prefect_responses.attempt import Draft
 from prefect_responses.decisions.policies import (
+    AwaitMode,
     CallPolicy,
     InDoubtMode,
     InDoubtPolicy,
@@ -81,6 +82,8 @@ class EnrichJob:
             raise RequestInvalid("The job has no name; a later run finds its rows by it.")
         rows = check_table(self.source, self.key, self.prompt.columns).rows
         self.result_columns()
+        if self.options.get("stream"):
+            raise RequestInvalid("The rows of a job are polled: leave `stream` out.")
         outgoing(self._request("A row."), key="")
         return rows
 
@@ -110,8 +113,9 @@ class EnrichJob:
             run=origin.run,
             flow_run_id=origin.flow_run_id,
             task_run_id=origin.task_run_id,
+            model=self.model,
         )
-        policy = CallPolicy(in_doubt=InDoubtPolicy(self.in_doubt))
+        policy = CallPolicy(AwaitMode.POLL, in_doubt=InDoubtPolicy(self.in_doubt))
         return Call(draft, request, origin, policy, OnChange.RESUBMIT)
 
     def _request(self, text: str) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
 
+from prefect_responses.engine.report_text import escape, escaped, markdown_table, plain
 from prefect_responses.enrichment.rows import REPLAY_RULES, ReplayRule, RowOutcome
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from prefect_responses.enrichment.rows import RowResult
 
 _SHOWN_NAMES = 10
-_LONGEST_TEXT = 120
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 class ShardCounts(BaseModel):
@@ -134,30 +132,30 @@ class EnrichReport(ShardCounts):
     def as_lines(self) -> list[str]:
         """Return short plain lines for a terminal; text from outside has no control characters."""
         lines = [
-            f"{_plain(self.job)}: {self.rows:,} rows in {self.seconds:,.1f} s",
+            f"{plain(self.job)}: {self.rows:,} rows in {self.seconds:,.1f} s",
             *(f"  {outcome}: {count:,}{_hint(outcome)}" for outcome, count in self._ended()),
             f"reused {self.reused:,}, adopted {self.adopted:,}, submitted {self.submitted:,}",
             f"tokens of all rows: {self.input_tokens:,} in, {self.output_tokens:,} out",
             *(f"{title}: {_names(names)}" for title, names in self._named()),
-            *(f"  {_plain(row.key)}: {row.outcome}: {_plain(row.error)}" for row in self.examples),
+            *(f"  {plain(row.key)}: {row.outcome}: {plain(row.error)}" for row in self.examples),
         ]
-        return [*lines, f"written to {_plain(self.output)}"] if self.output else lines
+        return [*lines, f"written to {plain(self.output)}"] if self.output else lines
 
     def as_markdown(self) -> str:
         """Return Markdown for an artifact; text from outside is escaped, so it stays text."""
         blocks = [
-            f"# {_escaped(self.job)}",
+            f"# {escaped(self.job)}",
             self._summary(),
-            _table(
+            markdown_table(
                 ("outcome", "rows"), [(outcome, f"{count:,}") for outcome, count in self._ended()]
             ),
-            *(f"{title}: {_escape(_names(names))}" for title, names in self._named()),
+            *(f"{title}: {escape(_names(names))}" for title, names in self._named()),
         ]
         if self.examples:
-            rows = [(_escaped(row.key), row.outcome, _escaped(row.error)) for row in self.examples]
-            blocks.append(_table(("key", "outcome", "error"), rows))
+            rows = [(escaped(row.key), row.outcome, escaped(row.error)) for row in self.examples]
+            blocks.append(markdown_table(("key", "outcome", "error"), rows))
         if self.output:
-            blocks.append(f"Written to {_escaped(self.output)}.")
+            blocks.append(f"Written to {escaped(self.output)}.")
         return "\n\n".join(blocks) + "\n"
 
     def _summary(self) -> str:
@@ -197,26 +195,6 @@ def _hint(outcome: RowOutcome) -> str:
 
 
 def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(_plain(name) for name in names[:_SHOWN_NAMES])
+    shown = ", ".join(plain(name) for name in names[:_SHOWN_NAMES])
     left = len(names) - _SHOWN_NAMES
     return f"{shown} and {left:,} more" if left > 0 else shown
-
-
-def _plain(text: str) -> str:
-    """Return *text* on one line, shortened, without characters that a terminal acts on."""
-    line = " ".join(text.split())
-    short = line if len(line) <= _LONGEST_TEXT else f"{line[: _LONGEST_TEXT - 1]}…"
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in short)
-
-
-def _escape(line: str) -> str:
-    return _PUNCTUATION.sub(r"\\\1", line)
-
-
-def _escaped(text: str) -> str:
-    return _escape(_plain(text))
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [header, ("---",) * len(header)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (*lines, *rows))

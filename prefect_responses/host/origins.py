@@ -97,7 +97,7 @@ async def _flow_runs() -> list[FlowRun]:
         if _is_scope(context.flow_run):
             return runs
     if runs:
-        runs += await _flow_runs_above(runs[-1])
+        runs += await flow_runs_above(runs[-1])
     return runs
 
 
@@ -105,7 +105,7 @@ def _is_scope(flow_run: FlowRun) -> bool:
     return flow_run.deployment_id is not None or flow_run.parent_task_run_id is None
 
 
-async def _flow_runs_above(flow_run: FlowRun) -> list[FlowRun]:
+async def flow_runs_above(flow_run: FlowRun) -> list[FlowRun]:
     """Ask the API for the flow runs above one whose parent runs in another process."""
     above: list[FlowRun] = []
     async with get_client() as client:

@@ -2,31 +2,41 @@
 
 from prefect_responses.ledger.audit import Abandoned, Duplicate, LedgerAudit
 from prefect_responses.ledger.durability import LedgerNotDurableWarning, check_default_location
-from prefect_responses.ledger.ledger import Bodies, Ledger
+from prefect_responses.ledger.ledger import Ledger
 from prefect_responses.ledger.opening import upgrade
+from prefect_responses.ledger.reads import Bodies, Progress
 from prefect_responses.ledger.verbs import (
     Attach,
+    BeginFollowing,
     Claim,
     Deliver,
     DropClaim,
     MarkInDoubt,
+    MarkOrphaned,
+    MarkWarned,
     Observe,
     Plan,
     PlanNext,
     RecordAccepted,
+    RecordCancel,
+    RecordProgress,
     Reject,
     Release,
     ResolveDoubt,
     Resubmit,
+    SetDeadline,
     Settle,
+    StopFollowing,
     Take,
     Verb,
     Verdict,
+    WantCancel,
 )
 
 __all__ = [
     "Abandoned",
     "Attach",
+    "BeginFollowing",
     "Bodies",
     "Claim",
     "Deliver",
@@ -36,18 +46,26 @@ __all__ = [
     "LedgerAudit",
     "LedgerNotDurableWarning",
     "MarkInDoubt",
+    "MarkOrphaned",
+    "MarkWarned",
     "Observe",
     "Plan",
     "PlanNext",
+    "Progress",
     "RecordAccepted",
+    "RecordCancel",
+    "RecordProgress",
     "Reject",
     "Release",
     "ResolveDoubt",
     "Resubmit",
+    "SetDeadline",
     "Settle",
+    "StopFollowing",
     "Take",
     "Verb",
     "Verdict",
+    "WantCancel",
     "check_default_location",
     "upgrade",
 ]

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from prefect_responses.ledger import moves, planning
+from prefect_responses.ledger import cancels, moves, planning, streams
 from prefect_responses.ledger.verbs import (
     Attach,
+    BeginFollowing,
     Claim,
     Deliver,
     DropClaim,
     MarkInDoubt,
+    MarkOrphaned,
+    MarkWarned,
     Observe,
     Plan,
     PlanNext,
     RecordAccepted,
+    RecordCancel,
+    RecordProgress,
     Reject,
     Release,
     ResolveDoubt,
     Resubmit,
+    SetDeadline,
     Settle,
+    StopFollowing,
     Take,
+    WantCancel,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +51,8 @@ def decide(picture: Picture, verb: Verb) -> Verdict:  # noqa: C901, PLR0911, PLR
             return moves.observe(picture, verb)
         case Plan():
             return planning.plan(picture, verb)
+        case RecordProgress():
+            return streams.record_progress(picture, verb)
         case Take():
             return planning.take(picture, verb)
         case PlanNext():
@@ -61,5 +71,19 @@ def decide(picture: Picture, verb: Verb) -> Verdict:  # noqa: C901, PLR0911, PLR
             return moves.resolve_doubt(picture, verb)
         case Reject():
             return moves.reject(picture, verb)
+        case BeginFollowing():
+            return streams.begin_following(picture, verb)
+        case StopFollowing():
+            return streams.stop_following(picture, verb)
+        case SetDeadline():
+            return cancels.set_deadline(picture, verb)
+        case WantCancel():
+            return cancels.want_cancel(picture, verb)
+        case RecordCancel():
+            return cancels.record_cancel(picture, verb)
+        case MarkOrphaned():
+            return cancels.mark_orphaned(picture, verb)
+        case MarkWarned():
+            return cancels.mark_warned(picture, verb)
         case _:
             assert_never(verb)

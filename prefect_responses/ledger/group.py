@@ -96,14 +96,17 @@ def _apart(rows: Collection[tuple[str, ...]], *names: str) -> dict[str, list[Any
 
 
 async def _write(connection: AsyncConnection, picture: Picture) -> None:
-    if picture.new_attempts:
-        await connection.execute(statements.add_attempts(), picture.new_attempts)
+    for rows in _by_columns(picture.new_attempts).values():
+        await connection.execute(statements.add_attempts(), rows)
+    if picture.new_bodies:
         await connection.execute(statements.add_bodies(), picture.new_bodies)
-    for columns, changes in _by_columns(picture).items():
-        await connection.execute(statements.change_attempts(columns), changes)
+    changed = [{"attempt": id_, **values} for id_, values in picture.changed.items()]
+    for columns, rows in _by_columns(changed).items():
+        await connection.execute(statements.change_attempts(columns - {"attempt"}), rows)
     if picture.responses:
         bodies = [{"attempt": id_, "body": body} for id_, body in picture.responses.items()]
         await connection.execute(statements.keep_responses(), bodies)
+    await _write_streams(connection, picture)
     if picture.new_claims:
         await connection.execute(statements.add_claims(), picture.new_claims)
     if picture.dropped:
@@ -111,9 +114,24 @@ async def _write(connection: AsyncConnection, picture: Picture) -> None:
         await connection.execute(statements.drop_claims(), drops)
 
 
-def _by_columns(picture: Picture) -> dict[frozenset[str], list[dict[str, Any]]]:
-    """Gather the changed rows by which columns change: each set is one statement."""
+async def _write_streams(connection: AsyncConnection, picture: Picture) -> None:
+    if picture.new_streams:
+        streams = [{"attempt_id": id_} for id_ in picture.new_streams]
+        await connection.execute(statements.add_streams(), streams)
+    if picture.progress:
+        noted = [
+            {"attempt": id_, "to": one.cursor, "fold": one.snapshot, "at": one.at}
+            for id_, one in picture.progress.items()
+        ]
+        await connection.execute(statements.keep_progress(), noted)
+    if picture.ended_streams:
+        ended = [{"attempt": id_} for id_ in picture.ended_streams]
+        await connection.execute(statements.drop_streams(), ended)
+
+
+def _by_columns(rows: Iterable[dict[str, Any]]) -> dict[frozenset[str], list[dict[str, Any]]]:
+    """Gather rows by which columns they give: each set is one statement."""
     groups: dict[frozenset[str], list[dict[str, Any]]] = defaultdict(list)
-    for attempt_id, values in picture.changed.items():
-        groups[frozenset(values)].append({"attempt": attempt_id, **values})
+    for row in rows:
+        groups[frozenset(row)].append(row)
     return groups

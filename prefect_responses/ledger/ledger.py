@@ -4,55 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from prefect_responses.decisions.ordinals import speaking_attempt
-from prefect_responses.errors import AttemptUnknown
 from prefect_responses.ledger import owners, statements
-from prefect_responses.ledger.audit import LedgerAudit, take_audit
 from prefect_responses.ledger.dialects import PATIENCE, connect, dialect_of, parse_url, translated
 from prefect_responses.ledger.opening import locks_folder, prepare
 from prefect_responses.ledger.owner_locks import is_locked
-from prefect_responses.ledger.rows import attempt_of, words
+from prefect_responses.ledger.reads import LedgerReads
 from prefect_responses.ledger.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-    from sqlalchemy import URL, Executable
+    from sqlalchemy import URL
 
-    from prefect_responses.attempt import Attempt
     from prefect_responses.clock import Clock
     from prefect_responses.ledger.verbs import Verb, Verdict
-    from prefect_responses.statuses import AttemptState
-
-#: Attempts that one read brings at most.
-PAGE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Bodies:
-    """What was sent and what came back; None where it was never there or was pruned."""
-
-    request: bytes | None
-    response: bytes | None
-
-
-class Ledger:
+class Ledger(LedgerReads):
     """The record of all attempts, shared by processes and surviving them.
 
     Open it with `Ledger.open`, in the event loop that will use it.
     """
 
     def __init__(self, url: URL, uuid: str, lease_seconds: float, patience: float) -> None:
+        super().__init__(connect(url, writes=False, busy=patience))
         self.uuid = uuid
         self._url = url
         self._dialect = dialect_of(url)
         self._locks = locks_folder(url)
         self._lease_seconds = lease_seconds
         self._shards = 0
-        self._reads = connect(url, writes=False, busy=patience)
         self._writes = connect(url, writes=True, busy=patience)
 
     @classmethod
@@ -151,93 +134,6 @@ class Ledger:
         answers = [self._writer.ask(verb) for verb in verbs]
         await asyncio.gather(*answers, return_exceptions=True)
         return [answer.result() for answer in answers]
-
-    # --- reads ------------------------------------------------------------------------------------
-
-    async def attempt(self, attempt_id: str) -> Attempt:
-        """Return an attempt.
-
-        Raises:
-            AttemptUnknown: there is none of this ID.
-        """
-        rows = await self._read(statements.attempt_by_id(attempt_id))
-        if not rows:
-            raise AttemptUnknown(f"The ledger has no attempt {attempt_id}.")
-        return attempt_of(rows[0])
-
-    async def latest(self, scope: str, name: str, ordinal: int) -> Attempt | None:
-        """Return the attempt that speaks for an ordinal; see `speaking_attempt`."""
-        rows = await self._read(statements.attempts_of_ordinal(scope, name, ordinal))
-        return speaking_attempt([attempt_of(row) for row in rows]) if rows else None
-
-    async def history(self, scope: str, name: str, ordinal: int) -> list[Attempt]:
-        """Return all attempts of an ordinal, the first first."""
-        rows = await self._read(statements.attempts_of_ordinal(scope, name, ordinal))
-        return [attempt_of(row) for row in rows]
-
-    async def standing(self, scope: str, names: Collection[str]) -> dict[str, Attempt]:
-        """Return the attempt that speaks for each of these names, at ordinal 0.
-
-        Names that were never planned are not among them.
-        """
-        wanted = list(names)
-        found: dict[str, list[Attempt]] = {}
-        for start in range(0, len(wanted), PAGE):
-            rows = await self._read(
-                statements.attempts_of_names(scope, wanted[start : start + PAGE])
-            )
-            for attempt in map(attempt_of, rows):
-                found.setdefault(attempt.name, []).append(attempt)
-        return {name: speaking_attempt(history) for name, history in found.items()}
-
-    async def by_response(self, base_url: str, response_id: str) -> list[Attempt]:
-        """Return the attempts that carry a response ID, the first planned first."""
-        rows = await self._read(statements.attempts_by_response(base_url, response_id))
-        return [attempt_of(row) for row in rows]
-
-    async def attempts(
-        self,
-        scope: str | None = None,
-        states: Collection[AttemptState] | None = None,
-        limit: int | None = None,
-        after: Attempt | None = None,
-        *,
-        flow_run_id: str | None = None,
-    ) -> AsyncIterator[Attempt]:
-        """Go through attempts in the order in which they were planned.
-
-        Each page is read when it is wanted; attempts that are planned meanwhile may be among them.
-        """
-        left = float("inf") if limit is None else limit
-        while left > 0:
-            size = int(min(left, PAGE))
-            since = None if after is None else (after.planned_at, after.id)
-            page = statements.attempts_in_order(scope, words(states), flow_run_id, since, size)
-            rows = await self._read(page)
-            for row in rows:
-                after = attempt_of(row)
-                yield after
-            left = left - size if len(rows) == size else 0
-
-    async def bodies(self, attempt_ids: Collection[str]) -> dict[str, Bodies]:
-        """Return what was sent and what came back for these attempts."""
-        ids = list(attempt_ids)
-        found: dict[str, Bodies] = {}
-        for start in range(0, len(ids), PAGE):
-            rows = await self._read(statements.bodies_of(ids[start : start + PAGE]))
-            found |= {row[0]: Bodies(row[1], row[2]) for row in rows}
-        return found
-
-    async def audit(self, scope: str | None = None) -> LedgerAudit:
-        """Audit one scope, or all of them."""
-        with translated():
-            async with self._reads.begin() as connection:
-                return await take_audit(connection, scope)
-
-    async def _read(self, statement: Executable) -> Sequence[Any]:
-        with translated():
-            async with self._reads.connect() as connection:
-                return (await connection.execute(statement)).all()
 
     # --- owners -----------------------------------------------------------------------------------
 

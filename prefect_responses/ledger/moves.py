@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect_responses.attempt import Draft
 from prefect_responses.errors import IllegalMove, OwnerLost
+from prefect_responses.ledger import cancels
 from prefect_responses.ledger.planning import abandon
 from prefect_responses.ledger.verbs import (
     Claim,
@@ -20,8 +21,10 @@ from prefect_responses.ledger.verbs import (
     Verdict,
 )
 from prefect_responses.statuses import (
+    ANSWERED,
     LATE_MOVES,
     AttemptState,
+    CancelReason,
     Outcome,
     check_move,
     may_settle,
@@ -72,6 +75,8 @@ def record_accepted(picture: Picture, verb: RecordAccepted) -> Verdict:
         "expires_at": verb.expires_at,
         "submitted_at": verb.at,
     }
+    if verb.streamed is not None:
+        facts["streamed"] = verb.streamed
     return _accept(picture, attempt, facts, verb.at)
 
 
@@ -83,10 +88,16 @@ def _accept(picture: Picture, attempt: Attempt, facts: dict[str, Any], at: float
     if not _can_accept(attempt):
         return Verdict(_surplus_beside(picture, attempt, facts, at), moved=True)
     if picture.rival(attempt):
-        facts |= {"state": AttemptState.SETTLED, "outcome": Outcome.SURPLUS, "settled_at": at}
+        facts |= _surplus(at) | cancels.wanted(attempt, CancelReason.SURPLUS, at)
     else:
         facts |= {"state": AttemptState.SUBMITTED, "outcome": None, "settled_at": None}
+        if facts.get("streamed"):
+            picture.begin_stream(attempt)
     return Verdict(picture.change(attempt, **facts), moved=True)
+
+
+def _surplus(at: float) -> dict[str, Any]:
+    return {"state": AttemptState.SETTLED, "outcome": Outcome.SURPLUS, "settled_at": at}
 
 
 def _carrier(picture: Picture, attempt: Attempt, response_id: str) -> Attempt | None:
@@ -115,16 +126,19 @@ def _surplus_beside(
         run=attempt.run,
         flow_run_id=attempt.flow_run_id,
         task_run_id=attempt.task_run_id,
+        model=attempt.model,
     )
-    settled = {"state": AttemptState.SETTLED, "outcome": Outcome.SURPLUS, "settled_at": at}
-    return picture.plan(draft, attempt.ordinal, at, **facts, **settled)
+    facts |= _surplus(at) | {"cancel_reason": CancelReason.SURPLUS, "cancel_wanted_at": at}
+    return picture.plan(draft, attempt.ordinal, at, **facts)
 
 
 def release(picture: Picture, verb: Release) -> Verdict:
-    """Give an attempt back that this process claimed."""
+    """Give an attempt back that this process claimed, or up if its cancel was wanted meanwhile."""
     attempt = picture.attempt(verb.attempt_id)
     if not _is_ours(picture, attempt) or attempt.fence != verb.fence:
         return Verdict(attempt, moved=False)
+    if attempt.cancel_wanted_at is not None:
+        return Verdict(cancels.give_up(picture, attempt, verb.at), moved=True)
     check_move(attempt.state, AttemptState.PLANNED)
     released = picture.change(
         attempt,
@@ -173,6 +187,8 @@ def settle(picture: Picture, verb: Settle) -> Verdict:
         raise IllegalMove(f"Attempt {attempt.id} is {was}; it cannot be settled {verb.outcome}.")
     if verb.response is not None:
         picture.keep_response(attempt, verb.response)
+    if verb.outcome in ANSWERED and attempt.streamed is not None:
+        picture.end_stream(attempt)
     facts = _settlement(attempt, verb)
     return Verdict(picture.change(attempt, **facts), moved=True)
 
@@ -192,6 +208,7 @@ def _settlement(attempt: Attempt, verb: Settle) -> dict[str, Any]:
         "usage": verb.usage,
         "error": verb.error,
         "polls": max(verb.polls, attempt.polls),
+        "latency": attempt.latency if verb.latency is None else verb.latency,
     }
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from prefect_responses.attempt import Draft
-    from prefect_responses.ledger.verbs import Take
+    from prefect_responses.ledger.verbs import RecordProgress, Take
 
 #: Scope and name.
 Name: TypeAlias = tuple[str, str]
@@ -43,6 +43,11 @@ class Owner(Protocol):
         """Tell whether no one can have taken this owner for dead."""
 
 
+def is_further(cursor: int | None, than: int | None) -> bool:
+    """Tell whether a cursor replaces another one."""
+    return than is None or (cursor is not None and cursor > than)
+
+
 class Picture:
     """The attempts and claims that a group of verbs is about, as they stand verb after verb.
 
@@ -57,6 +62,9 @@ class Picture:
         self.new_claims: list[dict[str, Any]] = []
         self.changed: dict[str, dict[str, Any]] = {}
         self.responses: dict[str, bytes] = {}
+        self.new_streams: list[str] = []
+        self.progress: dict[str, RecordProgress] = {}
+        self.ended_streams: list[str] = []
         self.dropped: dict[str, float] = {}
         self._attempts: dict[str, Attempt] = {}
         self._names: dict[Name, dict[int, dict[int, str]]] = {}
@@ -157,6 +165,7 @@ class Picture:
             resubmissions=draft.resubmissions,
             not_before=draft.not_before,
             deadline_at=draft.deadline_at,
+            model=draft.model,
         )
         return self.insert(evolve(attempt, facts) if facts else attempt, draft.request)
 
@@ -173,13 +182,26 @@ class Picture:
         """Replace *facts* of an attempt."""
         changed = evolve(attempt, facts)
         self._attempts[attempt.id] = changed
-        # Never one of this group's new attempts: nobody knows its ID before the commit.
         self.changed.setdefault(attempt.id, {}).update(stored(facts))
         return changed
 
     def keep_response(self, attempt: Attempt, response: bytes) -> None:
         """Store the body of the terminal response."""
         self.responses[attempt.id] = response
+
+    def begin_stream(self, attempt: Attempt) -> None:
+        """Make room for the progress of an attempt."""
+        self.new_streams.append(attempt.id)
+
+    def note_progress(self, verb: RecordProgress) -> None:
+        """Keep the progress that got furthest of this group; the stored one may be further."""
+        known = self.progress.get(verb.attempt_id)
+        if known is None or is_further(verb.cursor, known.cursor):
+            self.progress[verb.attempt_id] = verb
+
+    def end_stream(self, attempt: Attempt) -> None:
+        """Let go of the progress of an attempt."""
+        self.ended_streams.append(attempt.id)
 
     def take(self, take: Take, ordinal: int) -> None:
         """Add the claim of a call."""

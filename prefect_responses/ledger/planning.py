@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prefect_responses.decisions.ordinals import choose_ordinal, speaking_attempt
 from prefect_responses.errors import AttemptUnknown
@@ -47,8 +47,25 @@ def plan(picture: Picture, verb: Plan) -> Verdict:
 def _first(picture: Picture, draft: Draft, ordinal: int, at: float) -> Verdict:
     siblings = picture.siblings(draft.scope, draft.name, ordinal)
     if siblings:
-        return Verdict(speaking_attempt(siblings), moved=False)
+        return Verdict(_wanted_again(picture, speaking_attempt(siblings), draft), moved=False)
     return Verdict(picture.plan(draft, ordinal, at), moved=True)
+
+
+def _wanted_again(picture: Picture, attempt: Attempt, draft: Draft) -> Attempt:
+    """Make an unsettled attempt the one of the run that wants the same request now."""
+    if attempt.is_settled or attempt.digest != draft.digest:
+        return attempt
+    facts: dict[str, Any] = {"deadline_at": earlier(attempt.deadline_at, draft.deadline_at)}
+    if draft.flow_run_id is not None or draft.task_run_id is not None:
+        facts |= {"flow_run_id": draft.flow_run_id, "task_run_id": draft.task_run_id}
+    if all(getattr(attempt, name) == value for name, value in facts.items()):
+        return attempt
+    return picture.change(attempt, **facts)
+
+
+def earlier(one: float | None, other: float | None) -> float | None:
+    """Return the earlier of two times, of which either may be missing."""
+    return min((time for time in (one, other) if time is not None), default=None)
 
 
 def plan_next(picture: Picture, verb: PlanNext) -> Verdict:
@@ -71,12 +88,11 @@ def resubmit(picture: Picture, verb: Resubmit) -> Verdict:
     return Verdict(_following(picture, attempt, verb.draft, verb.at), moved=True)
 
 
-def abandon(picture: Picture, attempt: Attempt, at: float) -> Attempt:
-    """Give an attempt in doubt up."""
+def abandon(picture: Picture, attempt: Attempt, at: float, **facts: Any) -> Attempt:
+    """Give an attempt up that the API did not take, or perhaps did not."""
     check_move(attempt.state, AttemptState.SETTLED)
-    return picture.change(
-        attempt, state=AttemptState.SETTLED, outcome=Outcome.ABANDONED, settled_at=at
-    )
+    facts |= {"state": AttemptState.SETTLED, "outcome": Outcome.ABANDONED, "settled_at": at}
+    return picture.change(attempt, **facts)
 
 
 def _following(picture: Picture, attempt: Attempt, draft: Draft, at: float) -> Attempt:

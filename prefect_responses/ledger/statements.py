@@ -6,10 +6,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    BigInteger,
     and_,
     bindparam,
     case,
     column,
+    delete,
     func,
     insert,
     or_,
@@ -32,16 +34,17 @@ from prefect_responses.ledger.tables import (
     claims,
     ledger,
     owners,
+    streams,
 )
-from prefect_responses.statuses import AttemptState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from sqlalchemy import (
         BindParameter,
         Column,
         ColumnElement,
+        Delete,
         FromClause,
         Insert,
         Select,
@@ -154,65 +157,33 @@ def keep_responses() -> Update:
 
 
 @lru_cache(maxsize=1)
+def add_streams() -> Insert:
+    """Make room for the progress of attempts."""
+    return insert(streams)
+
+
+@lru_cache(maxsize=1)
+def keep_progress() -> Update:
+    """Store progress, unless the stored one is as far."""
+    cursor = bindparam("to", type_=BigInteger)
+    behind = or_(streams.c.cursor.is_(None), streams.c.cursor < cursor)
+    changes = {"cursor": cursor, "snapshot": bindparam("fold"), "recorded_at": bindparam("at")}
+    by_attempt = streams.c.attempt_id == bindparam("attempt")
+    return update(streams).where(by_attempt, behind).values(changes)
+
+
+@lru_cache(maxsize=1)
+def drop_streams() -> Delete:
+    """Drop the progress of attempts."""
+    return delete(streams).where(streams.c.attempt_id == bindparam("attempt"))
+
+
+@lru_cache(maxsize=1)
 def drop_claims() -> Update:
     """Mark claims as dropped."""
     return (
         update(claims).where(claims.c.id == bindparam("claim")).values(dropped_at=bindparam("at"))
     )
-
-
-# --- reads ----------------------------------------------------------------------------------------
-
-
-def attempt_by_id(attempt_id: str) -> Select[Any]:
-    """Read one attempt."""
-    return select(attempts).where(attempts.c.id == attempt_id)
-
-
-def attempts_of_ordinal(scope: str, name: str, ordinal: int) -> Select[Any]:
-    """Read all attempts of an ordinal, by number."""
-    call = (attempts.c.scope == scope, attempts.c.name == name, attempts.c.ordinal == ordinal)
-    return select(attempts).where(*call).order_by(attempts.c.number)
-
-
-def attempts_of_names(scope: str, names: Collection[str]) -> Select[Any]:
-    """Read all attempts at ordinal 0 of these names, by name and number."""
-    call = (attempts.c.scope == scope, attempts.c.name.in_(names), attempts.c.ordinal == 0)
-    return select(attempts).where(*call).order_by(attempts.c.name, attempts.c.number)
-
-
-def attempts_by_response(base_url: str, response_id: str) -> Select[Any]:
-    """Read the attempts that carry a response ID, the first planned first."""
-    carried = (attempts.c.base_url == base_url, attempts.c.response_id == response_id)
-    return select(attempts).where(*carried).order_by(attempts.c.planned_at, attempts.c.id)
-
-
-def attempts_in_order(
-    scope: str | None,
-    states: Collection[str] | None,
-    flow_run_id: str | None,
-    after: tuple[float, str] | None,
-    limit: int,
-) -> Select[Any]:
-    """Read a page of attempts in the order in which they were planned."""
-    page = select(attempts).order_by(attempts.c.planned_at, attempts.c.id).limit(limit)
-    if scope is not None:
-        page = page.where(attempts.c.scope == scope)
-    if flow_run_id is not None:
-        page = page.where(attempts.c.flow_run_id == flow_run_id)
-    if states is not None:
-        page = page.where(attempts.c.state.in_(states))
-        if AttemptState.SETTLED not in states:
-            # The words of the partial index, or it is not used.
-            page = page.where(text(UNSETTLED))
-    if after is not None:
-        page = page.where(tuple_(attempts.c.planned_at, attempts.c.id) > tuple_(*after))
-    return page
-
-
-def bodies_of(attempt_ids: Collection[str]) -> Select[Any]:
-    """Read the bodies of attempts."""
-    return select(bodies).where(bodies.c.attempt_id.in_(attempt_ids))
 
 
 # --- the ledger itself ----------------------------------------------------------------------------

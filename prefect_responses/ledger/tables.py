@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Double,
@@ -23,9 +24,17 @@ from sqlalchemy import (
     text,
 )
 
-from prefect_responses.statuses import AttemptState, Outcome, ResponseStatus
+from prefect_responses.statuses import (
+    ANSWERED,
+    AttemptState,
+    CancelAnswer,
+    CancelReason,
+    Outcome,
+    ResponseStatus,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from enum import StrEnum
 
 #: What this code can read. A migration that older code cannot live with raises the ledger's
@@ -33,7 +42,7 @@ if TYPE_CHECKING:
 READER = 1
 
 #: The migrations, the first one first.
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 
 #: The table in which Alembic keeps the revision. Not its default name: a PostgreSQL database may be
 #: shared with other applications that Alembic migrates.
@@ -49,7 +58,7 @@ metadata = MetaData(
 )
 
 
-def _one_of(column: str, words: type[StrEnum]) -> str:
+def _one_of(column: str, words: Iterable[StrEnum]) -> str:
     return f"{column} IN ({', '.join(repr(str(word)) for word in words)})"
 
 
@@ -138,6 +147,18 @@ attempts = Table(
     # JSON objects.
     Column("usage", Text),
     Column("error", Text),
+    Column("model", Text),
+    # Whether its events can be followed: 0, 1, or nobody tried.
+    Column("streamed", Integer, CheckConstraint("streamed IN (0, 1)", name="streamed_known")),
+    Column("cancel_reason", Text, _known("cancel_reason", CancelReason)),
+    _time("cancel_wanted_at"),
+    Column("cancel_answer", Text, _known("cancel_answer", CancelAnswer)),
+    _time("cancel_answered_at"),
+    _time("watch_until"),
+    _time("orphaned_at"),
+    _time("warned_at"),
+    # Seconds from its acceptance to its end.
+    Column("latency", Double),
     UniqueConstraint("scope", "name", "ordinal", "number", name="call"),
     _known("state", AttemptState),
     _known("outcome", Outcome),
@@ -166,28 +187,34 @@ MAYBE_SENT = (
     f" OR attempts.{_is('state', AttemptState.IN_DOUBT)} OR {ABANDONED})"
 )
 
+#: Conditions of partial indexes, for statements on `attempts` alone.
+SUBMITTED = _is("state", AttemptState.SUBMITTED)
+OWED = (
+    "cancel_wanted_at IS NOT NULL AND cancel_answer IS NULL AND response_id IS NOT NULL"
+    f" AND ({SUBMITTED} OR {_is('outcome', Outcome.SURPLUS)})"
+)
+WATCHED = f"{_is('outcome', Outcome.CANCELLED)} AND watch_until IS NOT NULL"
+TIMED = f"latency IS NOT NULL AND {_one_of('outcome', sorted(ANSWERED))}"
+
+
+def _partial_index(name: str, condition: str, *columns: Column[Any]) -> None:
+    where = text(condition)
+    Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
 # Not unique: a proxy may repeat IDs, and one constraint error must not roll back a group of
 # accepted IDs. The audit reports duplicates.
-Index(
-    "attempts_response",
-    attempts.c.response_id,
-    sqlite_where=text("response_id IS NOT NULL"),
-    postgresql_where=text("response_id IS NOT NULL"),
-)
+_partial_index("attempts_response", "response_id IS NOT NULL", attempts.c.response_id)
 Index("attempts_in_order", attempts.c.planned_at, attempts.c.id)
 Index("attempts_of_scope", attempts.c.scope, attempts.c.planned_at, attempts.c.id)
-Index(
-    "attempts_of_flow_run",
-    attempts.c.flow_run_id,
-    sqlite_where=text("flow_run_id IS NOT NULL"),
-    postgresql_where=text("flow_run_id IS NOT NULL"),
-)
-Index(
-    "attempts_unsettled",
-    attempts.c.planned_at,
-    attempts.c.id,
-    sqlite_where=text(_UNSETTLED),
-    postgresql_where=text(_UNSETTLED),
+_partial_index("attempts_of_flow_run", "flow_run_id IS NOT NULL", attempts.c.flow_run_id)
+_partial_index("attempts_unsettled", _UNSETTLED, attempts.c.planned_at, attempts.c.id)
+
+_partial_index("attempts_owed", OWED, attempts.c.cancel_wanted_at, attempts.c.id)
+_partial_index("attempts_due", SUBMITTED, attempts.c.expires_at, attempts.c.id)
+_partial_index("attempts_watched", WATCHED, attempts.c.watch_until, attempts.c.id)
+_partial_index(
+    "attempts_timed", TIMED, attempts.c.base_url, attempts.c.model, attempts.c.settled_at
 )
 
 #: What was sent and what came back, apart from the attempt so that it can be pruned.
@@ -197,6 +224,18 @@ bodies = Table(
     Column("attempt_id", Text, ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True),
     Column("request", LargeBinary),
     Column("response", LargeBinary),
+)
+
+#: How far the events of an attempt were followed, apart from it so that noting it is cheap.
+streams = Table(
+    "streams",
+    metadata,
+    Column("attempt_id", Text, ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True),
+    # The sequence number of the last event that the snapshot contains.
+    Column("cursor", BigInteger),
+    # JSON: the fold of the events.
+    Column("snapshot", LargeBinary),
+    _time("recorded_at"),
 )
 
 #: Which call of which execution took which ordinal.

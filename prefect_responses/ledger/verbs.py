@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt, Draft, Link
-    from prefect_responses.statuses import Outcome, ResponseStatus
+    from prefect_responses.statuses import CancelAnswer, CancelReason, Outcome, ResponseStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """Take the ordinal that a call is entitled to, planning its first attempt if it is new."""
+    """Take the ordinal that a call is entitled to, planning its first attempt if it is new.
+
+    One that is found unsettled, and was made for the same request, becomes the draft's run's: its
+    flow run and task run, and the earlier of both deadlines. That does not count as moved.
+    """
 
     draft: Draft
     execution: str
@@ -39,7 +43,7 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Plan the first attempt of an ordinal, unless it has one."""
+    """Plan the first attempt of an ordinal, unless it has one; that one is found as by `Take`."""
 
     draft: Draft
     at: float
@@ -87,7 +91,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class RecordAccepted:
-    """Store the ID of an accepted response. Never refused, however late it comes."""
+    """Store the ID of an accepted response. Never refused, however late it comes.
+
+    One that is surplus owes a cancel from the same commit on. *streamed* says whether the events of
+    the response can be followed; None says nothing.
+    """
 
     attempt_id: str
     response_id: str
@@ -95,11 +103,15 @@ class RecordAccepted:
     server_request_id: str | None
     expires_at: float | None
     at: float
+    streamed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Give a claimed attempt back: the API is known not to have taken it."""
+    """Give a claimed attempt back: the API is known not to have taken it.
+
+    If its cancel was wanted meanwhile, it is abandoned instead: there is nothing to cancel.
+    """
 
     attempt_id: str
     fence: int
@@ -142,7 +154,8 @@ class Settle:
     """Record how an attempt ended.
 
     An attempt that is being submitted is settled by its owner only; *fence*, where it is given,
-    must be the one of its claim.
+    must be the one of its claim. With an answer, the progress of its events goes; else it stays,
+    for its text is all that there is. *latency*, in seconds, is stored where it is given.
     """
 
     attempt_id: str
@@ -154,6 +167,7 @@ class Settle:
     error: dict[str, Any] | None = field(default=None, hash=False)
     polls: int = 0
     fence: int | None = None
+    latency: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +197,83 @@ class Reject:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class RecordProgress:
+    """Note how far the events of a submitted attempt that is followed were read.
+
+    A *cursor* that is not beyond the stored one changes nothing. It is as cheap as can be, and the
+    verdict's `moved` says only that the attempt is still submitted.
+    """
+
+    attempt_id: str
+    cursor: int | None
+    snapshot: bytes
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BeginFollowing:
+    """Say that the events of a submitted attempt can be followed, if nobody has tried before."""
+
+    attempt_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StopFollowing:
+    """Say that the events of a submitted attempt cannot be followed, for good; progress stays."""
+
+    attempt_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SetDeadline:
+    """Say when an unsettled attempt must have ended; the earlier deadline stays."""
+
+    attempt_id: str
+    deadline_at: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WantCancel:
+    """Want an attempt cancelled: what was planned is abandoned, what may be accepted owes a cancel.
+
+    The first reason stays. A settled attempt does not move.
+    """
+
+    attempt_id: str
+    reason: CancelReason
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCancel:
+    """Store the API's answer to a cancel that is wanted; the first answer stays."""
+
+    attempt_id: str
+    answer: CancelAnswer
+    watch_until: float | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class MarkOrphaned:
+    """Say, once, that an attempt was reported as nobody's."""
+
+    attempt_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class MarkWarned:
+    """Say, once, that it was warned that an attempt expires unread."""
+
+    attempt_id: str
+    at: float
+
+
 #: Verbs that name an attempt that exists.
 ByAttempt: TypeAlias = (
     PlanNext
@@ -196,6 +287,14 @@ ByAttempt: TypeAlias = (
     | Observe
     | Deliver
     | Reject
+    | RecordProgress
+    | BeginFollowing
+    | StopFollowing
+    | SetDeadline
+    | WantCancel
+    | RecordCancel
+    | MarkOrphaned
+    | MarkWarned
 )
 
 #: Verbs that name a call by scope and name.

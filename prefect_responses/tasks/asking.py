@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import orjson
@@ -11,7 +11,7 @@ from prefect_responses.attempt import Draft
 from prefect_responses.blocks.response_ledger import address_of
 from prefect_responses.blocks.responses_credentials import connection_of
 from prefect_responses.decisions.policies import (
-    CallPolicy,
+    AwaitMode,
     InDoubtMode,
     InDoubtPolicy,
     OnChange,
@@ -23,6 +23,7 @@ from prefect_responses.engine.runtime import current_runtime
 from prefect_responses.errors import OwnerLost, RequestInvalid
 from prefect_responses.host.ledger_identity import hold_to_ledger
 from prefect_responses.host.origins import read_host
+from prefect_responses.host.prefect_internals import saved_name
 from prefect_responses.identity import (
     canonical_json,
     key_name,
@@ -31,17 +32,21 @@ from prefect_responses.identity import (
     sample_name,
 )
 from prefect_responses.settings import ResponsesSettings
+from prefect_responses.tasks.limits import open_limits, timeout_of
+from prefect_responses.tasks.waiting import Waiting
 from prefect_responses.wire.requests import check_options, outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from enum import StrEnum
 
+    from prefect_responses.attempt import Attempt
     from prefect_responses.blocks.response_ledger import ResponseLedger
     from prefect_responses.blocks.responses_credentials import ResponsesCredentials
     from prefect_responses.engine.connections import Connection
     from prefect_responses.engine.durable_responses import DurableResponses
     from prefect_responses.host.origins import Host
+    from prefect_responses.tasks.limits import HasTimeout, Limit
 
 T = TypeVar("T")
 E = TypeVar("E", bound="StrEnum")
@@ -67,6 +72,9 @@ class Ask:
         accept_new_ledger: let this ledger replace the one that the flow run began with.
         credentials: the account, or None for the environment's.
         ledger: the record, or None for the default one.
+        waiting: how its end is waited for, its deadline included.
+        limits: the blocks of code with a deadline that it is asked in.
+        has_own_timeout: its deadline is not only that of those blocks.
     """
 
     request: Mapping[str, Any] = field(hash=False)
@@ -79,6 +87,9 @@ class Ask:
     accept_new_ledger: bool = False
     credentials: ResponsesCredentials | None = field(default=None, hash=False)
     ledger: ResponseLedger | None = field(default=None, hash=False)
+    waiting: Waiting = field(default_factory=Waiting, hash=False)
+    limits: tuple[Limit, ...] = field(default=(), hash=False)
+    has_own_timeout: bool = False
 
 
 def one_of(words: type[E], name: str, given: str) -> E:
@@ -95,7 +106,47 @@ def one_of(words: type[E], name: str, given: str) -> E:
 
 
 #: What the tasks take beside the API's own request fields.
-OWN_OPTIONS = frozenset(field.name for field in fields(Ask)) - {"request"}
+OWN_OPTIONS = frozenset(
+    {
+        "accept_new_ledger",
+        "cancel_on_timeout",
+        "credentials",
+        "in_doubt",
+        "key",
+        "ledger",
+        "live_text",
+        "max_attempts",
+        "mode",
+        "on_change",
+        "sample",
+        "scope",
+    }
+)
+
+
+def waits(
+    cancel_on_timeout: HasTimeout | float | None,
+    *,
+    mode: AwaitMode | str = AwaitMode.AUTO,
+    live_text: bool = False,
+) -> dict[str, Any]:
+    """Return what an `Ask` says of waiting; call it where the user calls, for the limits there.
+
+    Raises:
+        RequestInvalid: there is no such mode, or the seconds are no positive number.
+    """
+    way = one_of(AwaitMode, "mode", mode)
+    return {
+        "waiting": Waiting(way, timeout_of(cancel_on_timeout), live_text=live_text),
+        "limits": open_limits(),
+        "has_own_timeout": cancel_on_timeout is not None,
+    }
+
+
+def hold(ask: Ask, responses: DurableResponses, attempt: Attempt) -> None:
+    """Let the deadlines of the blocks of code around *ask* hold for what became of it."""
+    for limit in ask.limits:
+        limit.hold(responses, attempt, is_own=ask.has_own_timeout)
 
 
 async def open_call(ask: Ask) -> tuple[DurableResponses, Call]:
@@ -160,7 +211,8 @@ async def open_engine(
         on_the_wire=settings.max_on_the_wire,
     )
     if host.flow_run_id is not None:
-        await hold_to_ledger(host.flow_run_id, responses.ledger.uuid, accept_new=accept_new)
+        uuid, block = responses.ledger.uuid, saved_name(ledger)
+        await hold_to_ledger(host.flow_run_id, uuid, accept_new=accept_new, block=block)
     return responses
 
 
@@ -208,9 +260,13 @@ def _call(ask: Ask, connection: Connection, host: Host) -> Call:
         run=origin.run,
         flow_run_id=origin.flow_run_id,
         task_run_id=origin.task_run_id,
+        deadline_at=ask.waiting.timeout.deadline(current_runtime().now()),
+        model=str(ask.request["model"]) if ask.request.get("model") else None,
     )
-    policy = CallPolicy(
-        in_doubt=InDoubtPolicy(ask.in_doubt), retry=RetryPolicy(max_attempts=ask.max_attempts)
+    policy = replace(
+        ask.waiting.policy(),
+        in_doubt=InDoubtPolicy(ask.in_doubt),
+        retry=RetryPolicy(max_attempts=ask.max_attempts),
     )
     return Call(draft, ask.request, origin, policy, ask.on_change)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from prefect import task
 from prefect.blocks.abstract import JobBlock
@@ -11,15 +11,21 @@ from pydantic import Field, HttpUrl
 
 from prefect_responses.blocks.response_ledger import ResponseLedger
 from prefect_responses.blocks.responses_credentials import ResponsesCredentials
-from prefect_responses.decisions.policies import InDoubtMode, OnChange
+from prefect_responses.decisions.policies import AwaitMode, InDoubtMode, OnChange
 from prefect_responses.engine.outcomes import failure_of
 from prefect_responses.engine.runtime import current_runtime
 from prefect_responses.identity import TASK_CREATE
-from prefect_responses.tasks.asking import Ask, one_of, with_engine
+from prefect_responses.tasks.asking import Ask, hold, one_of, waits, with_engine
+from prefect_responses.tasks.cancel_on_timeout import CancelOnTimeout
 from prefect_responses.tasks.response_result import ResponseResult
 from prefect_responses.tasks.response_run import ResponseRun
 from prefect_responses.tasks.retrying import worth_retrying
 from prefect_responses.tasks.run_names import name_of_run
+
+if TYPE_CHECKING:
+    from prefect_responses.attempt import Attempt
+    from prefect_responses.engine.calls import Call
+    from prefect_responses.engine.durable_responses import DurableResponses
 
 
 async def create(ask: Ask) -> ResponseRun:
@@ -29,7 +35,13 @@ async def create(ask: Ask) -> ResponseRun:
         RequestRefused: the API refused the request.
         ResponsesError: see `DurableResponses.create`.
     """
-    attempt = await with_engine(ask, lambda responses, call: responses.create(call))
+
+    async def submit(responses: DurableResponses, call: Call) -> Attempt:
+        attempt = await responses.create(call)
+        hold(ask, responses, attempt)
+        return attempt
+
+    attempt = await with_engine(ask, submit)
     if attempt.response_id is None and (failure := failure_of(attempt)) is not None:
         raise failure
     return ResponseRun.of(attempt, ask.credentials, ask.ledger)
@@ -82,6 +94,9 @@ class CreateResponse(JobBlock[ResponseResult]):
     ledger: ResponseLedger | None = Field(
         default=None, description="Where responses are recorded; the default ledger if empty."
     )
+    cancel_on_timeout: CancelOnTimeout | None = Field(
+        default=None, description="How long it may take; no deadline if empty."
+    )
 
     def trigger(self, **changes: Any) -> ResponseRun:  # type: ignore[override]
         """Submit, or find what was submitted; return the handle.
@@ -113,6 +128,7 @@ class CreateResponse(JobBlock[ResponseResult]):
             in_doubt=self.in_doubt,
             credentials=self.credentials,
             ledger=self.ledger,
+            **waits(self.cancel_on_timeout),
         )
 
 
@@ -130,6 +146,7 @@ def create_response(  # noqa: PLR0913 - each is a named choice of the user
     on_change: OnChange | str = OnChange.ERROR,
     in_doubt: InDoubtMode | str = InDoubtMode.AUTO,
     accept_new_ledger: bool = False,
+    cancel_on_timeout: CancelOnTimeout | float | None = None,
     credentials: ResponsesCredentials | None = None,
     ledger: ResponseLedger | None = None,
     **request: Any,
@@ -141,11 +158,15 @@ def create_response(  # noqa: PLR0913 - each is a named choice of the user
         sample: which of several wanted answers to the same request, counted from 0.
         scope: a name within which keys are told apart; by default the outermost flow run.
         on_change: `error`, `adopt` or `resubmit` when *key* was used for another request.
-        in_doubt: `auto`, `resubmit` or `fail` when a POST may or may not have been accepted.
+        in_doubt: `auto`, `resubmit`, `search` or `fail` when a POST may or may not have been
+            accepted.
         accept_new_ledger: let this ledger replace the one that the flow run began with.
+        cancel_on_timeout: seconds of wall time that it may take, restarts included, or a
+            `CancelOnTimeout`. Whoever awaits it, or a harvest, cancels it then.
         credentials: the account that pays; the environment's by default.
         ledger: where to record; the default ledger if None.
-        request: the API's request fields, such as `model=` and `input=`.
+        request: the API's request fields, such as `model=` and `input=`; with `stream=True` its
+            events can be followed.
 
     Returns:
         The handle: `fetch_result()` waits and returns the answer.
@@ -173,6 +194,7 @@ async def acreate_response(  # noqa: PLR0913 - see create_response
     on_change: OnChange | str = OnChange.ERROR,
     in_doubt: InDoubtMode | str = InDoubtMode.AUTO,
     accept_new_ledger: bool = False,
+    cancel_on_timeout: CancelOnTimeout | float | None = None,
     credentials: ResponsesCredentials | None = None,
     ledger: ResponseLedger | None = None,
     **request: Any,
@@ -194,4 +216,9 @@ def ask_of(given: dict[str, Any]) -> Ask:
         accept_new_ledger=given["accept_new_ledger"],
         credentials=given["credentials"],
         ledger=given["ledger"],
+        **waits(
+            given["cancel_on_timeout"],
+            mode=given.get("mode", AwaitMode.AUTO),
+            live_text=given.get("live_text", False),
+        ),
     )

@@ -8,6 +8,7 @@ import orjson
 from pydantic import BaseModel, Field, PrivateAttr
 
 from prefect_responses.blocks.response_ledger import ResponseLedger, address_of
+from prefect_responses.decisions.timeouts import timeout_outcome
 from prefect_responses.engine.calls import Settled
 from prefect_responses.engine.connections import open_ledger
 from prefect_responses.engine.outcomes import failure_of
@@ -27,6 +28,7 @@ class ResponseResult(BaseModel):
         output_text: the text of the answer, joined.
         usage: tokens as the API counted them.
         response: the whole response object, as the API sent it.
+        timeout: `completed` if the answer came although its deadline had passed, else None.
         ledger_block: the ledger's block name, or None for the default ledger.
     """
 
@@ -36,6 +38,7 @@ class ResponseResult(BaseModel):
     output_text: str = ""
     usage: dict[str, Any] | None = None
     response: dict[str, Any] = Field(default_factory=dict, repr=False)
+    timeout: str | None = None
     ledger_block: str | None = None
     _ledger: ResponseLedger | None = PrivateAttr(default=None)
     _claim_id: str | None = PrivateAttr(default=None)
@@ -61,6 +64,7 @@ class ResponseResult(BaseModel):
             output_text=text,
             usage=attempt.usage,
             response=document,
+            timeout=timeout_outcome(attempt),
             ledger_block=saved_name(ledger),
         )
         result._ledger, result._claim_id = ledger, settled.claim_id

@@ -11,17 +11,20 @@ from prefect_responses.attempt import Draft
 from prefect_responses.blocks.response_ledger import ResponseLedger
 from prefect_responses.blocks.responses_credentials import ResponsesCredentials, connection_of
 from prefect_responses.client.endpoints import path_segment
-from prefect_responses.decisions.policies import CallPolicy, PollPolicy
+from prefect_responses.decisions.policies import PollPolicy
 from prefect_responses.engine.runtime import current_runtime
 from prefect_responses.host.origins import Host, read_waiter
 from prefect_responses.host.prefect_internals import saved_name
 from prefect_responses.identity import named_scope, request_digest, request_name
+from prefect_responses.statuses import CancelReason
 from prefect_responses.tasks.asking import open_engine
+from prefect_responses.tasks.limits import timeout_of
 from prefect_responses.tasks.response_result import (
     ResponseResult,
     load_ledger,
     without_blocks,
 )
+from prefect_responses.tasks.waiting import Waiting
 
 if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt
@@ -103,11 +106,11 @@ class ResponseRun(BaseModel, JobRun[ResponseResult]):
 
     def wait_for_completion(self, poll: PollPolicy | None = None) -> None:  # type: ignore[override]
         """Wait until the response has ended, however it ended; see `fetch_result`."""
-        current_runtime().run(self.end(poll))
+        current_runtime().run(self.end(_waiting(poll)))
 
     async def await_for_completion(self, poll: PollPolicy | None = None) -> None:
         """Wait until the response has ended; see `wait_for_completion`."""
-        await current_runtime().arun(self.end(poll))
+        await current_runtime().arun(self.end(_waiting(poll)))
 
     def fetch_result(self, poll: PollPolicy | None = None) -> ResponseResult:  # type: ignore[override]
         """Wait until the response has ended and return the answer.
@@ -115,11 +118,11 @@ class ResponseRun(BaseModel, JobRun[ResponseResult]):
         Raises:
             ResponseUnsuccessful: it failed, was cancelled or is gone.
         """
-        return current_runtime().run(self.settle(poll))
+        return current_runtime().run(self.settle(_waiting(poll)))
 
     async def afetch_result(self, poll: PollPolicy | None = None) -> ResponseResult:
         """Wait until the response has ended and return the answer; see `fetch_result`."""
-        return await current_runtime().arun(self.settle(poll))
+        return await current_runtime().arun(self.settle(_waiting(poll)))
 
     @classmethod
     async def find(
@@ -136,23 +139,66 @@ class ResponseRun(BaseModel, JobRun[ResponseResult]):
         draft = _attached(response_id, connection, host)
         return cls.of(await responses.attach(draft, response_id), credentials, ledger)
 
-    async def settle(self, poll: PollPolicy | None = None) -> ResponseResult:
-        """Do what `fetch_result` does, in the runtime's loop."""
-        return ResponseResult.of(*await self.end(poll))
+    def cancel(self) -> ResponseRun:
+        """Cancel the response upstream and read it once more; a late answer is kept.
 
-    async def end(self, poll: PollPolicy | None = None) -> tuple[Settled, ResponseLedger | None]:
+        After a crash the cancel is owed, and delivered by whoever finds it.
+
+        Returns:
+            This handle: `fetch_result()` says how the response ended.
+        """
+        return current_runtime().run(self._cancel())
+
+    async def acancel(self) -> ResponseRun:
+        """Cancel the response upstream; see `cancel`."""
+        return await current_runtime().arun(self._cancel())
+
+    async def _cancel(self) -> ResponseRun:
+        responses, _ = await self._open(await read_waiter())
+        attempt = await responses.ledger.attempt(self.attempt_id)
+        wanted = await responses.want_cancel(attempt, CancelReason.ASKED)
+        await responses.deliver_cancel(wanted)
+        return self
+
+    async def settle(self, waiting: Waiting) -> ResponseResult:
+        """Do what `fetch_result` does, in the runtime's loop."""
+        return ResponseResult.of(*await self.end(waiting))
+
+    async def end(self, waiting: Waiting) -> tuple[Settled, ResponseLedger | None]:
         """Wait, in the runtime's loop, until the response has ended, however it ended."""
-        ledger = self._ledger or await load_ledger(self.ledger_block)
         host = await read_waiter()
-        responses = await self._engine(ledger, host)
-        policy = CallPolicy(poll=poll or PollPolicy())
-        return await responses.wait(self.attempt_id, policy, host.origin), ledger
+        responses, ledger = await self._open(host)
+        async with waiting.listening(self.attempt_id) as listeners:
+            settled = await responses.wait(
+                self.attempt_id, waiting.policy(), host.origin, listeners
+            )
+        return settled, ledger
+
+    async def _open(self, host: Host) -> tuple[DurableResponses, ResponseLedger | None]:
+        ledger = self._ledger or await load_ledger(self.ledger_block)
+        return await self._engine(ledger, host), ledger
 
     async def _engine(self, ledger: ResponseLedger | None, host: Host) -> DurableResponses:
         credentials = self._credentials
         if credentials is None and self.credentials_block is not None:
             credentials = await ResponsesCredentials.aload(self.credentials_block)
         return await open_engine(connection_of(credentials), ledger, host)
+
+
+def _waiting(poll: PollPolicy | None) -> Waiting:
+    return Waiting(timeout=timeout_of(None), poll=poll)
+
+
+async def settled_result(
+    response: ResponseRun | str,
+    credentials: ResponsesCredentials | None,
+    ledger: ResponseLedger | None,
+    waiting: Waiting,
+) -> ResponseResult:
+    """Wait for the end of *response*, a handle or the API's ID, and return the answer."""
+    if isinstance(response, str):
+        response = await ResponseRun.find(response, credentials, ledger)
+    return await response.settle(waiting)
 
 
 def _attached(response_id: str, connection: Connection, host: Host) -> Draft:

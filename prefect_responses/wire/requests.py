@@ -120,21 +120,32 @@ def outgoing(
 
     Raises:
         OptionUnknown: a field that the API does not have.
-        RequestInvalid: a stream was asked for, or the metadata is more than the API takes.
+        RequestInvalid: the stream that was asked for would not survive its connection, or the
+            metadata is more than the API takes.
     """
     check_options(request)
     given = {name: value for name, value in request.items() if value is not None}
-    _refuse_stream(given)
     defaults = {"background": profile.send_background, "store": profile.send_store}
     sent = {name: True for name, wanted in defaults.items() if wanted} | given
+    _check_stream(sent)
     metadata = _metadata(given.get("metadata", {}), key if profile.send_metadata else None)
     return sent | {"metadata": metadata} if metadata else sent
 
 
-def _refuse_stream(given: Mapping[str, Any]) -> None:
-    # The events of a streamed create are no response object: its answer would read as a doubt.
-    if given.get("stream"):
-        raise RequestInvalid("A durable response is not created as a stream: leave `stream` out.")
+def without_stream(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body that asks for the same response without its events."""
+    return {name: value for name, value in body.items() if name not in _OF_STREAMS}
+
+
+_OF_STREAMS = frozenset({"stream", "stream_options"})
+
+
+def _check_stream(sent: Mapping[str, Any]) -> None:
+    if sent.get("stream") and not sent.get("background"):
+        raise RequestInvalid(
+            "A stream that is not in the background dies with its connection, and is paid for: "
+            "leave `stream` or `background=False` out."
+        )
 
 
 def _metadata(given: object, key: str | None) -> dict[str, str]:

@@ -56,3 +56,8 @@ def test_all_flows_are_deployed_and_can_be_run(run):
         of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
         [flow_run] = client.read_flow_runs(deployment_filter=of_deployment)
         assert flow_run.parameters["table"] == "modules.csv"
+
+        harvest = client.read_deployment_by_name("harvest/harvest")
+        assert [each.schedule.interval.total_seconds() for each in harvest.schedules] == [60]
+        assert harvest.global_concurrency_limit.limit == 1
+        assert harvest.concurrency_options.collision_strategy == "CANCEL_NEW"

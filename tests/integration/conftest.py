@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +16,7 @@ from prefect_responses.clock import SystemClock
 from prefect_responses.emulator.server import EmulatorThread
 from prefect_responses.ledger import upgrade
 
-if TYPE_CHECKING:
-    from pathlib import Path
+sys.path.insert(0, str(Path(__file__).parent))
 
 #: Searched for in everything that is written; it must be found nowhere.
 API_KEY = "sk-integration-secret-0123456789"

@@ -132,6 +132,8 @@ def test_private_attributes_of_prefect_are_read_behind_one_door(module):
 def test_the_public_names_are_these():
     assert prefect_responses.__all__ == [
         "AwaitBackgroundResponse",
+        "AwaitMode",
+        "CancelOnTimeout",
         "CreateResponse",
         "CsvSink",
         "CsvSource",
@@ -145,12 +147,17 @@ def test_the_public_names_are_these():
         "ResponsesCredentials",
         "ResponsesError",
         "aawait_background_response",
+        "acancel_on_timeout",
         "acreate_response",
         "aenrich",
         "arespond",
+        "attach_hooks",
         "await_background_response",
+        "cancel_on_timeout",
         "create_response",
+        "durable_flow",
         "enrich",
+        "follow",
         "respond",
         "worth_retrying",
     ]

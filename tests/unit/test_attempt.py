@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, fields
 import pytest
 
 from prefect_responses.attempt import Attempt, Draft, Endpoint, Link, Origin
-from prefect_responses.statuses import AttemptState, Outcome
+from prefect_responses.statuses import AttemptState, CancelAnswer, Outcome
 
 HERE = Endpoint("https://api.openai.com/v1", "org", "proj")
 
@@ -39,6 +39,26 @@ def test_an_answer_is_a_completed_or_incomplete_outcome(outcome):
 @pytest.mark.parametrize("state", list(AttemptState))
 def test_only_settled_is_settled(state):
     assert attempt(state).is_settled is (state is AttemptState.SETTLED)
+
+
+OWING = {"cancel_wanted_at": 1.0, "response_id": "resp_1"}
+
+
+@pytest.mark.parametrize(
+    ("state", "facts", "owes"),
+    [
+        (AttemptState.SUBMITTED, OWING, True),
+        (AttemptState.SETTLED, OWING | {"outcome": Outcome.SURPLUS}, True),
+        (AttemptState.SUBMITTED, OWING | {"cancel_wanted_at": None}, False),
+        (AttemptState.SUBMITTED, OWING | {"cancel_answer": CancelAnswer.TAKEN}, False),
+        (AttemptState.SUBMITTED, OWING | {"response_id": None}, False),
+        (AttemptState.SUBMITTING, OWING, False),
+        (AttemptState.IN_DOUBT, OWING, False),
+        *((AttemptState.SETTLED, OWING | {"outcome": o}, o is Outcome.SURPLUS) for o in Outcome),
+    ],
+)
+def test_a_cancel_is_owed_while_it_can_do_something(state, facts, owes):
+    assert attempt(state, **facts).owes_cancel is owes
 
 
 def test_the_key_is_short_enough_for_metadata():

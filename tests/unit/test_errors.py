@@ -143,6 +143,7 @@ RETRYABLE = {
     "LedgerLocked",
     "LedgerUnavailable",
     "OwnerLost",
+    "PrefectUnavailable",
     "RefusedForNow",
 }
 

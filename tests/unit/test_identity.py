@@ -57,6 +57,7 @@ def test_pinned_words():
     assert GOLDEN["metadata_key"] == identity.METADATA_KEY
     assert GOLDEN["metadata_key"] == wire_requests.METADATA_KEY
     assert GOLDEN["ledger_input_key"] == identity.LEDGER_INPUT_KEY
+    assert GOLDEN["ledger_block_input_key"] == identity.LEDGER_BLOCK_INPUT_KEY
 
 
 def test_pinned_task_names():

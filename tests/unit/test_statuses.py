@@ -13,6 +13,8 @@ from prefect_responses.statuses import (
     SETTLEMENTS,
     TERMINAL_STATUSES,
     AttemptState,
+    CancelAnswer,
+    CancelReason,
     Outcome,
     ResponseStatus,
     check_move,
@@ -57,7 +59,7 @@ LEGAL_SETTLEMENTS = {
     (IN_DOUBT, None): {A, S, R},
     (SUBMITTED, None): {C, F, I, X, E, S},
     (SETTLED, A): {S},
-    (SETTLED, X): {C},
+    (SETTLED, X): {C, I},
 }
 
 
@@ -96,7 +98,7 @@ def test_every_outcome_can_be_reached():
 
 
 def test_late_moves():
-    assert {A: {SUBMITTED, S}, X: {C}} == LATE_MOVES
+    assert {A: {SUBMITTED, S}, X: {C, I}} == LATE_MOVES
     late = {to for targets in LATE_MOVES.values() for to in targets}
     assert {to for to in late if isinstance(to, Outcome)} == SETTLEMENTS[SETTLED]
     assert {to for to in late if isinstance(to, AttemptState)} | {SETTLED} == MOVES[SETTLED]
@@ -125,7 +127,7 @@ def test_a_word_that_no_reference_names_is_carried_and_not_terminal(word):
     assert not status.is_terminal
 
 
-@pytest.mark.parametrize("enum", [AttemptState, Outcome])
+@pytest.mark.parametrize("enum", [AttemptState, Outcome, CancelReason, CancelAnswer])
 def test_our_own_words_are_not_guessed(enum):
     with pytest.raises(ValueError, match="thinking"):
         enum("thinking")
@@ -149,3 +151,12 @@ def test_words_that_are_stored():
         "abandoned",
         "surplus",
     ]
+    assert [r.value for r in CancelReason] == [
+        "deadline",
+        "flow_run_cancelled",
+        "surplus",
+        "superseded",
+        "orphaned",
+        "asked",
+    ]
+    assert [a.value for a in CancelAnswer] == ["taken", "refused", "gone"]

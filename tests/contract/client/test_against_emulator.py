@@ -12,6 +12,13 @@ from prefect_responses.decisions.answers import (
     read_create_answer,
     read_retrieve_answer,
 )
+from prefect_responses.decisions.searching import (
+    CannotList,
+    FoundIt,
+    NextPage,
+    NotThere,
+    read_page,
+)
 from prefect_responses.decisions.verdicts import (
     CancelRefused,
     CancelTaken,
@@ -115,6 +122,43 @@ async def test_a_cancel_that_comes_too_late(api):
 async def test_an_unknown_response(api):
     assert isinstance(read_retrieve_answer(await api.retrieve("resp_unknown")), Gone)
     assert isinstance(read_cancel_answer(await api.cancel("resp_unknown")), Gone)
+
+
+async def test_a_list_is_gone_through_page_by_page(api, emulator):
+    emulator.control.change_settings(list_responses=True)
+    made = [(await create(api)).response.id for _ in range(3)]
+    first = read_page(await api.list_responses(after=None, limit=2), "att_2", 0.0)
+    second = read_page(await api.list_responses(after=made[1], limit=2), "att_2", 0.0)
+
+    assert first == NextPage(made[1])
+    assert second == NotThere()
+
+
+async def test_a_response_is_found_in_a_list(api, emulator):
+    emulator.control.change_settings(list_responses=True)
+    made = await create(api)
+    found = read_page(await api.list_responses(after=None), "att_1", 0.0)
+
+    assert isinstance(found, FoundIt)
+    assert found.response.id == made.response.id
+
+
+async def test_a_list_that_breaks_once_is_read_again(api, emulator):
+    emulator.control.change_settings(list_responses=True)
+    emulator.control.add_fault("drop_before", match={"method": "GET"}, times=1)
+    assert read_page(await api.list_responses(after=None), "att_1", 0.0) == NotThere()
+
+
+async def test_a_server_without_a_list_says_so(api):
+    refused = read_page(await api.list_responses(after=None), "att_1", 0.0)
+    assert isinstance(refused, CannotList)
+    assert (refused.error.status, refused.error.retryable) == (405, False)
+
+
+async def test_a_list_after_a_response_that_is_gone_cannot_be_read(api, emulator):
+    emulator.control.change_settings(list_responses=True)
+    refused = read_page(await api.list_responses(after="resp_gone"), "att_1", 0.0)
+    assert isinstance(refused, CannotList)
 
 
 async def test_a_refused_request(api, emulator):

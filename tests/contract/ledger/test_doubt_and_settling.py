@@ -4,18 +4,28 @@ import pytest
 
 from prefect_responses.errors import AttemptUnknown, IllegalMove
 from prefect_responses.ledger import (
+    BeginFollowing,
     Deliver,
     MarkInDoubt,
+    MarkOrphaned,
+    MarkWarned,
     Observe,
     Plan,
     PlanNext,
+    RecordCancel,
+    RecordProgress,
     Reject,
     Resubmit,
+    SetDeadline,
     Settle,
+    StopFollowing,
+    WantCancel,
 )
 from prefect_responses.statuses import (
     SETTLEMENTS,
     AttemptState,
+    CancelAnswer,
+    CancelReason,
     Outcome,
     ResponseStatus,
     may_settle,
@@ -319,3 +329,19 @@ async def test_a_follower_belongs_to_the_same_call_whatever_its_draft_says(ledge
 async def test_what_is_unknown_is_never_taken_for_absent(ledger, draft, verb):
     with pytest.raises(AttemptUnknown, match="no attempt nothing"):
         await ledger.do(verb(draft))
+
+
+async def test_nor_by_the_verbs_about_endings_and_events(ledger):
+    verbs = [
+        RecordProgress("nothing", 1, b"", at=1.0),
+        BeginFollowing("nothing", at=1.0),
+        StopFollowing("nothing", at=1.0),
+        SetDeadline("nothing", 2.0, at=1.0),
+        WantCancel("nothing", CancelReason.ASKED, at=1.0),
+        RecordCancel("nothing", CancelAnswer.TAKEN, None, at=1.0),
+        MarkOrphaned("nothing", at=1.0),
+        MarkWarned("nothing", at=1.0),
+    ]
+    for verb in verbs:
+        with pytest.raises(AttemptUnknown, match="no attempt nothing"):
+            await ledger.do(verb)

@@ -15,25 +15,33 @@ from prefect_responses.clock import SystemClock
 from prefect_responses.errors import ResponsesError
 from prefect_responses.ledger import (
     Attach,
+    BeginFollowing,
     Claim,
     Deliver,
     DropClaim,
     Ledger,
     MarkInDoubt,
+    MarkOrphaned,
+    MarkWarned,
     Observe,
     Plan,
     PlanNext,
     RecordAccepted,
+    RecordCancel,
+    RecordProgress,
     Reject,
     Release,
     ResolveDoubt,
     Resubmit,
+    SetDeadline,
     Settle,
+    StopFollowing,
     Take,
     Verb,
     Verdict,
+    WantCancel,
 )
-from prefect_responses.statuses import Outcome, ResponseStatus
+from prefect_responses.statuses import CancelAnswer, CancelReason, Outcome, ResponseStatus
 
 SCOPES = count()
 ENDPOINT = Endpoint("https://api.example.com/v1")
@@ -56,7 +64,26 @@ def recipe(kind: type, **facts: st.SearchStrategy[object]) -> st.SearchStrategy[
     return st.tuples(st.just(kind), st.fixed_dictionaries(facts))
 
 
-drafts = st.fixed_dictionaries({"name": names, "digest": digests, "ordinal": ordinals})
+times = st.none() | st.integers(0, 9).map(float)
+drafts = st.fixed_dictionaries(
+    {
+        "name": names,
+        "digest": digests,
+        "ordinal": ordinals,
+        "flow_run_id": st.sampled_from([None, "run-1", "run-2"]),
+        "deadline_at": times,
+    }
+)
+acceptances = recipe(
+    RecordAccepted,
+    pick=picks,
+    response_id=response_ids,
+    remote_status=statuses,
+    streamed=st.sampled_from([None, True, False]),
+)
+progresses = recipe(
+    RecordProgress, pick=picks, cursor=st.none() | st.integers(0, 5), snapshot=st.binary()
+)
 recipes = st.one_of(
     recipe(Take, draft=drafts, chain=runs, claim_id=claim_ids),
     recipe(Plan, draft=drafts),
@@ -65,8 +92,17 @@ recipes = st.one_of(
     recipe(DropClaim, claim_id=claim_ids),
     recipe(Claim, pick=picks, client_request_id=st.sampled_from(["request-1", "request-2"])),
     recipe(Claim, pick=picks, client_request_id=st.sampled_from(["request-1", "request-2"])),
-    recipe(RecordAccepted, pick=picks, response_id=response_ids, remote_status=statuses),
-    recipe(RecordAccepted, pick=picks, response_id=response_ids, remote_status=statuses),
+    acceptances,
+    acceptances,
+    progresses,
+    progresses,
+    recipe(BeginFollowing, pick=picks),
+    recipe(StopFollowing, pick=picks),
+    recipe(SetDeadline, pick=picks, deadline_at=times.map(lambda time: time or 5.0)),
+    recipe(WantCancel, pick=picks, reason=st.sampled_from(CancelReason)),
+    recipe(RecordCancel, pick=picks, answer=st.sampled_from(CancelAnswer), watch_until=times),
+    recipe(MarkOrphaned, pick=picks),
+    recipe(MarkWarned, pick=picks),
     recipe(Release, pick=picks, fence=st.integers(1, 2)),
     recipe(MarkInDoubt, pick=picks, fence=st.integers(1, 2)),
     recipe(Resubmit, pick=picks, draft=drafts),
@@ -116,7 +152,10 @@ class Bench:
     async def picture(self):
         attempts = await self.attempts()
         bodies = await self.ledger.bodies([attempt.id for attempt in attempts])
-        return [(self.facts(attempt), asdict(bodies[attempt.id])) for attempt in attempts]
+        return [
+            (self.facts(one), asdict(bodies[one.id]), await self.ledger.progress(one.id))
+            for one in attempts
+        ]
 
     def facts(self, attempt):
         own = {"id": "", "scope": "", "endpoint": ENDPOINT}

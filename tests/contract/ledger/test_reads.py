@@ -6,7 +6,7 @@ import pytest
 
 from prefect_responses.errors import AttemptUnknown
 from prefect_responses.ledger import Deliver, Plan, PlanNext
-from prefect_responses.ledger.ledger import PAGE
+from prefect_responses.ledger.reads import PAGE
 from prefect_responses.statuses import AttemptState, Outcome
 
 

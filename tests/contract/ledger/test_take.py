@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from sqlalchemy import event
 
 from prefect_responses.attempt import Link
 from prefect_responses.errors import AttemptUnknown
-from prefect_responses.ledger import Deliver, DropClaim, PlanNext, Reject, Take
+from prefect_responses.ledger import Deliver, DropClaim, Plan, PlanNext, Reject, Take
 from prefect_responses.statuses import AttemptState
 
 FIRST = (Link("flow", 1), Link("task-a", 1))
@@ -19,6 +22,7 @@ async def test_a_new_call_gets_a_planned_attempt_that_says_all_that_the_draft_sa
         deadline_at=99.5,
         not_before=9.5,
         resubmissions=1,
+        model="m",
     )
 
     verdict = await ledger.do(Take(request, "execution", FIRST, "claim-1", at=1.5))
@@ -37,6 +41,7 @@ async def test_a_new_call_gets_a_planned_attempt_that_says_all_that_the_draft_sa
         "deadline_at",
         "not_before",
         "resubmissions",
+        "model",
     ):
         assert getattr(attempt, fact) == getattr(request, fact)
     assert await ledger.attempt(attempt.id) == attempt
@@ -168,3 +173,85 @@ async def test_scopes_and_names_do_not_meet(ledger, draft):
 
     assert [verdict.attempt.ordinal for verdict in taken] == [0, 0, 0]
     assert len({verdict.attempt.id for verdict in taken}) == 3
+
+
+def again(verb, request):
+    if verb is Plan:
+        return Plan(request, at=9.0)
+    return Take(request, "after", FIRST, f"again-{request.name}", at=9.0)
+
+
+@pytest.mark.parametrize("verb", [Take, Plan])
+async def test_who_wants_an_unsettled_attempt_last_has_it(ledger, stage, draft, verb):
+    mine = {"flow_run_id": "run-1", "task_run_id": "task-1", "deadline_at": 50.0}
+    theirs = {"flow_run_id": "run-2", "task_run_id": "task-2", "deadline_at": 40.0}
+    for before in ("planned", "claimed", "accepted", "doubted"):
+        attempt = await stage.planned(before, **mine)
+        if before != "planned":
+            attempt = await getattr(stage, before)(attempt)
+
+        verdict = await ledger.do(again(verb, draft(before, **theirs)))
+
+        assert (verdict.attempt, verdict.moved) == (replace(attempt, **theirs), False)
+        assert verdict.attempt == await ledger.attempt(attempt.id)
+
+
+async def test_what_a_draft_does_not_say_stays(ledger, stage, draft):
+    await stage.planned("n", flow_run_id="run-1", task_run_id="task-1")
+
+    for facts, wanted in [
+        ({}, ("run-1", "task-1", None)),
+        ({"deadline_at": 50.0}, ("run-1", "task-1", 50.0)),
+        ({"deadline_at": 60.0}, ("run-1", "task-1", 50.0)),
+        ({"flow_run_id": "run-2"}, ("run-2", None, 50.0)),
+        ({"task_run_id": "task-2"}, (None, "task-2", 50.0)),
+        ({"deadline_at": 40.0}, (None, "task-2", 40.0)),
+    ]:
+        found = (await ledger.do(Plan(draft("n", **facts), at=9.0))).attempt
+        assert (found.flow_run_id, found.task_run_id, found.deadline_at) == wanted
+
+
+@pytest.mark.parametrize("verb", [Take, Plan])
+async def test_nothing_is_written_where_nothing_differs(ledger, stage, draft, verb):
+    planned = await stage.planned("n", flow_run_id="run-1", deadline_at=50.0)
+    statements = []
+    event.listen(
+        ledger._writes.sync_engine,
+        "before_cursor_execute",
+        lambda _c, _cursor, statement, *_: statements.append(statement),
+    )
+
+    same = draft("n", flow_run_id="run-1", deadline_at=50.0)
+    verdicts = await ledger.do_all([again(verb, same), again(verb, draft("n"))])
+
+    assert [verdict.attempt for verdict in verdicts] == [planned, planned]
+    assert [s for s in statements if s.startswith("UPDATE attempts")] == []
+
+
+@pytest.mark.parametrize("case", ["settled", "another request", "given again"])
+async def test_what_is_not_wanted_again_is_left_as_it_is(ledger, stage, draft, case):
+    take = Take(draft("n", flow_run_id="run-1"), "before", FIRST, "claim-1", at=1.0)
+    attempt = (await ledger.do(take)).attempt
+    if case == "settled":
+        attempt = await stage.settled(attempt=attempt)
+    if case == "given again":
+        other = replace(take.draft, flow_run_id="run-2")
+        attempt = (await ledger.do(again(Take, other))).attempt
+        found = await ledger.do(take)
+    else:
+        digest = "sha256:2" if case == "another request" else take.draft.digest
+        request = draft("n", flow_run_id="run-2", deadline_at=1.0, digest=digest)
+        found = await ledger.do(again(Take, request))
+
+    assert (found.attempt, found.moved) == (attempt, False)
+    assert await ledger.attempt(attempt.id) == attempt
+
+
+async def test_an_attempt_is_planned_and_wanted_again_in_one_group(ledger, draft):
+    drafts = [draft(flow_run_id=f"run-{i}", deadline_at=50.0 - i) for i in range(2)]
+
+    first, second = await ledger.do_all(Plan(one, at=1.0) for one in drafts)
+
+    assert (first.moved, second.moved) == (True, False)
+    assert (second.attempt.flow_run_id, second.attempt.deadline_at) == ("run-1", 49.0)
+    assert await ledger.attempt(first.attempt.id) == second.attempt

@@ -350,7 +350,7 @@ async def until_asked(server):
 
 @pytest.mark.parametrize("data", [b"", OPEN, OPEN + sse(CREATED), b"HTTP/1.1 200 OK\r\n\r\n{"])
 async def test_a_cancel_gives_the_connection_back(server, connect, data):
-    api = connect(server.url, max_connections=1)
+    api = connect(server.url, max_streams=1)
     server.sends(data, then="stall")
     server.sends(chunked(WHOLE))
     task = asyncio.create_task(follow(api.stream("resp_1")))
@@ -370,20 +370,30 @@ async def test_a_timeout_of_the_caller_is_not_taken_for_ours(server, api):
 
 
 async def test_a_stream_holds_its_turn_until_it_is_left(server, connect):
-    api = connect(server.url, max_connections=1)
+    api = connect(server.url, max_streams=1)
     server.sends(chunked(WHOLE, last=False))
-    server.answers(200, BODY)
+    server.sends(chunked(WHOLE, last=False))
     async with api.stream("resp_1") as stream:
-        asked = asyncio.create_task(api.retrieve("resp_1"))
+        assert not api.has_free_stream
+        second = asyncio.create_task(follow(api.stream("resp_1")))
         assert [event.data async for event in stream][-1] == COMPLETED
         await asyncio.sleep(0.1)
-        assert not asked.done()
-    assert (await asked).status == 200
+        assert not second.done()
+    assert (await second)[0][-1] == COMPLETED
+    assert api.has_free_stream
+
+
+async def test_an_open_stream_keeps_no_other_request_waiting(server, connect):
+    api = connect(server.url, max_connections=1, max_streams=1)
+    server.sends(chunked(WHOLE, last=False))
+    server.answers(200, BODY)
+    async with api.stream("resp_1"):
+        assert (await asyncio.wait_for(api.retrieve("resp_1"), 5)).status == 200
 
 
 @pytest.mark.parametrize("broken", [False, True])
 async def test_every_way_out_gives_the_turn_back(server, connect, broken):
-    api = connect(server.url, max_connections=1)
+    api = connect(server.url, max_connections=1, max_streams=1)
     server.sends(chunked(sse(CREATED), last=not broken), then="reset" if broken else "wait")
     for _ in range(3):
         documents, how = await follow(api.stream("resp_1"))

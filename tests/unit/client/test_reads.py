@@ -91,3 +91,27 @@ async def test_an_id_is_one_quoted_segment(server, api):
     server.answers(200, BODY)
     await api.retrieve("litellm_poll:a+b==.-")
     assert server.requests[0].path == "/v1/responses/litellm_poll:a%2Bb==.-"
+
+
+async def test_a_page_is_asked_for_newest_first(server, api):
+    server.answers(200, b'{"object":"list","data":[]}')
+    await api.list_responses(after=None)
+    await api.list_responses(after="litellm_poll:a+b==.-", limit=20)
+    assert [(request.method, request.path) for request in server.requests] == [
+        ("GET", "/v1/responses?limit=100&order=desc"),
+        ("GET", "/v1/responses?limit=20&order=desc&after=litellm_poll:a%2Bb==.-"),
+    ]
+
+
+async def test_a_page_is_asked_for_twice_like_other_reads(server, api):
+    server.answers(502, b"<html>")
+    server.answers(200, b"{}")
+    assert (await api.list_responses(after=None)).status == 200
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("after", ["", "a&limit=1", "a b", "x" * 513])
+async def test_what_is_no_id_enters_no_query(server, api, after):
+    with pytest.raises(RequestInvalid):
+        await api.list_responses(after=after)
+    assert server.requests == []

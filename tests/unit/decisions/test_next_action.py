@@ -19,6 +19,7 @@ from prefect_responses.decisions.next_action import (
     Poll,
     Resubmit,
     Return,
+    Search,
     Situation,
     Submit,
     Wait,
@@ -306,7 +307,7 @@ def test_which_kinds_of_action_a_state_has(state, mode):
     kinds = {
         AttemptState.PLANNED: {Submit, Wait},
         AttemptState.SUBMITTING: {AskOwner},
-        AttemptState.IN_DOUBT: {Resubmit, GiveUp},
+        AttemptState.IN_DOUBT: {Search} if mode is InDoubtMode.SEARCH else {Resubmit, GiveUp},
         AttemptState.SUBMITTED: {Poll},
         AttemptState.SETTLED: {Return, PlanNext},
     }

@@ -75,7 +75,7 @@ def test_what_a_call_does_unless_told_otherwise():
 
 
 def test_words_that_users_write():
-    assert [mode.value for mode in InDoubtMode] == ["auto", "resubmit", "fail"]
+    assert [mode.value for mode in InDoubtMode] == ["auto", "resubmit", "fail", "search"]
     assert [change.value for change in OnChange] == ["error", "adopt", "resubmit"]
 
 

@@ -16,7 +16,7 @@ from prefect_responses.testing import ManualClock
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from engine_bench import open_bench
+from engine_bench import EmulatorsClock, open_bench
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +56,10 @@ async def bench(emulator, empty_ledger, tmp_path, opened):
     shutil.copy(empty_ledger, tmp_path / "ledger.db")
     url = f"sqlite:///{tmp_path}/ledger.db"
     return await open_bench(url, emulator, ManualClock(jumps=True), opened)
+
+
+@pytest.fixture
+async def hourly(bench):
+    """An engine and an emulator that share one virtual clock; responses take an hour."""
+    bench.control.set_latency("constant:3600")
+    return await bench.again(clock=EmulatorsClock(bench.control))

@@ -114,16 +114,25 @@ async def test_a_404_just_after_acceptance_is_read_after_write_lag(slow):
     assert settled.attempt.outcome is Outcome.COMPLETED
 
 
-async def test_a_404_later_is_the_end(slow):
+@pytest.mark.parametrize(
+    ("age", "kind", "why"),
+    [
+        (60.0, "ResponseMissing", "deleted, or these credentials belong to another project"),
+        (31 * 86_400.0, "RetentionEnded", "its retention ended unread"),
+    ],
+)
+async def test_a_404_later_is_the_end_and_says_which(slow, age, kind, why):
     attempt = await slow.responses.create(slow.call())
-    await slow.clock.sleep(60)
+    await slow.clock.sleep(age)
     slow.control.add_fault("gone", match=GETS, times=1)
     settled = await slow.responses.wait(attempt.id, policy())
 
     assert settled.attempt.outcome is Outcome.EXPIRED
+    assert (settled.attempt.error["error"], settled.attempt.error["status"]) == (kind, 404)
     failure = failure_of(settled.attempt)
     assert isinstance(failure, ResponseExpired)
     assert attempt.response_id in str(failure)
+    assert why in str(failure)
 
 
 async def test_an_adopted_response_is_asked_at_once(slow):

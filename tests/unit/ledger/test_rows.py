@@ -19,7 +19,13 @@ from prefect_responses.ledger.rows import (
     words,
 )
 from prefect_responses.ledger.tables import attempts
-from prefect_responses.statuses import AttemptState, Outcome, ResponseStatus
+from prefect_responses.statuses import (
+    AttemptState,
+    CancelAnswer,
+    CancelReason,
+    Outcome,
+    ResponseStatus,
+)
 
 texts = st.text(max_size=9)
 times = st.none() | st.floats(0, 1e10)
@@ -58,6 +64,16 @@ any_attempt = st.builds(
     polls=st.integers(0, 99),
     usage=objects,
     error=objects,
+    model=st.none() | texts,
+    streamed=st.none() | st.booleans(),
+    cancel_reason=st.none() | st.sampled_from(CancelReason),
+    cancel_wanted_at=times,
+    cancel_answer=st.none() | st.sampled_from(CancelAnswer),
+    cancel_answered_at=times,
+    watch_until=times,
+    orphaned_at=times,
+    warned_at=times,
+    latency=times,
 )
 
 
@@ -65,10 +81,10 @@ any_attempt = st.builds(
 def test_an_attempt_comes_back_as_it_went(attempt):
     values = values_of(attempt)
 
-    row = [values[column.name] for column in attempts.columns]
+    row = [values.get(column.name) for column in attempts.columns]
 
     assert attempt_of(row) == attempt
-    assert all(type(value) in {str, int, float, type(None)} for value in row)
+    assert all(type(value) in {str, int, float} for value in values.values())
 
 
 def test_every_fact_of_an_attempt_has_a_column():
@@ -83,6 +99,7 @@ def test_every_fact_of_an_attempt_has_a_column():
 @given(any_attempt, any_attempt)
 def test_evolving_is_replacing(attempt, other):
     facts = {"state": other.state, "run": other.run, "error": other.error, "id": other.id}
+    facts |= {"latency": other.latency, "streamed": other.streamed}
 
     assert evolve(attempt, facts) == replace(attempt, **facts)
 
@@ -92,6 +109,10 @@ def test_facts_are_stored_as_words():
 
     assert stored(facts) == {"state": "settled", "outcome": None, "usage": '{"a":1}', "polls": 2}
     assert type(stored(facts)["state"]) is str
+    words_of_cancels = {"cancel_reason": CancelReason.ASKED, "cancel_answer": CancelAnswer.GONE}
+    assert stored(words_of_cancels) == {"cancel_reason": "asked", "cancel_answer": "gone"}
+    assert [stored({"streamed": flag})["streamed"] for flag in (None, False, True)] == [None, 0, 1]
+    assert type(stored({"streamed": True})["streamed"]) is int
     assert words([AttemptState.PLANNED]) == ["planned"]
     assert words(None) is None
 

@@ -5,10 +5,16 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 from prefect_responses.attempt import Attempt, Endpoint
-from prefect_responses.ledger import statements
+from prefect_responses.ledger import lookups, statements
 from prefect_responses.ledger.rows import values_of
 from prefect_responses.ledger.tables import metadata
-from prefect_responses.statuses import AttemptState, Outcome, ResponseStatus
+from prefect_responses.statuses import (
+    AttemptState,
+    CancelAnswer,
+    CancelReason,
+    Outcome,
+    ResponseStatus,
+)
 
 VALUES = values_of(
     Attempt("1", "s", "n", 0, 1, "d", Endpoint("u"), "c", AttemptState.PLANNED, planned_at=1.0)
@@ -43,12 +49,30 @@ def test_every_state_can_be_stored(connection, state):
     store(connection, state=str(state), owner_id="o", submitting_at=1.0, response_id="resp_1")
 
 
+@pytest.mark.parametrize("reason", [None, *CancelReason])
+def test_every_reason_to_cancel_can_be_stored(connection, reason):
+    store(connection, cancel_reason=reason and str(reason))
+
+
+@pytest.mark.parametrize("answer", [None, *CancelAnswer])
+def test_every_answer_to_a_cancel_can_be_stored(connection, answer):
+    store(connection, cancel_answer=answer and str(answer))
+
+
+@pytest.mark.parametrize("streamed", [None, 0, 1])
+def test_whether_it_streams_can_be_stored(connection, streamed):
+    store(connection, streamed=streamed)
+
+
 @pytest.mark.parametrize(
     ("facts", "constraint"),
     [
         ({"state": "lost"}, "state_known"),
         ({"state": "settled", "outcome": "lost"}, "outcome_known"),
         ({"remote_status": "lost"}, "remote_status_known"),
+        ({"cancel_reason": "lost"}, "cancel_reason_known"),
+        ({"cancel_answer": "lost"}, "cancel_answer_known"),
+        ({"streamed": 2}, "streamed_known"),
         ({"state": "settled"}, "attempts_settled"),
         ({"outcome": "failed"}, "attempts_settled"),
         ({"state": "submitting", "submitting_at": 1.0}, "attempts_submitting"),
@@ -76,12 +100,24 @@ def test_what_cannot_be_is_not_stored(connection, facts, constraint):
 @pytest.mark.parametrize(
     ("statement", "index"),
     [
-        (statements.attempts_of_ordinal("s", "n", 0), "sqlite_autoindex_attempts_2"),
-        (statements.attempts_by_response("u", "resp_1"), "attempts_response"),
-        (statements.attempts_in_order("s", None, None, None, 9), "attempts_of_scope"),
-        (statements.attempts_in_order(None, None, None, (1.0, "1"), 9), "attempts_in_order"),
-        (statements.attempts_in_order(None, ["planned"], None, None, 9), "attempts_unsettled"),
-        (statements.attempts_in_order(None, None, "f", None, 9), "attempts_of_flow_run"),
+        (lookups.attempts_of_ordinal("s", "n", 0), "sqlite_autoindex_attempts_2"),
+        (lookups.attempts_by_response("u", "resp_1"), "attempts_response"),
+        (lookups.attempts_in_order("s", None, None, None, 9), "attempts_of_scope"),
+        (lookups.attempts_in_order(None, None, None, (1.0, "1"), 9), "attempts_in_order"),
+        (lookups.attempts_in_order(None, ["planned"], None, None, 9), "attempts_unsettled"),
+        (lookups.attempts_in_order(None, None, "f", None, 9), "attempts_of_flow_run"),
+        (lookups.owed_cancels(9), "attempts_owed"),
+        (lookups.due_attempts(None, 9, expiring=True), "attempts_due"),
+        (lookups.due_attempts((1.0, "1"), 9, expiring=True), "attempts_due"),
+        (lookups.due_attempts((None, "1"), 9, expiring=False), "attempts_due"),
+        (lookups.watched_attempts(1.0), "attempts_watched"),
+        (lookups.last_latencies("u", "m", 9), "attempts_timed"),
+        (lookups.last_latencies("u", None, 9), "attempts_timed"),
+        (lookups.unsettled_runs(), "attempts_unsettled"),
+        (lookups.unsettled_among("flow_run_id", ["f"]), "attempts_of_flow_run"),
+        (lookups.unsettled_among("scope", ["s"]), "attempts_of_scope"),
+        (lookups.unclaimed_attempts("s", "e"), "claims_of_execution"),
+        (lookups.progress_of("1"), "sqlite_autoindex_streams_1"),
         (statements.unsettled_attempts(None), "attempts_unsettled"),
         (statements.siblings_of().params(ids=["1", "2"]), "sqlite_autoindex_attempts_1"),
         (statements.siblings_of().params(ids=["1", "2"]), "sqlite_autoindex_attempts_2"),
@@ -113,3 +149,20 @@ def test_reads_find_their_index(connection, statement, index):
 
     assert index in str(plan)
     assert all("INDEX" in row[3] for row in plan if row[3].startswith("SCAN attempts"))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        lookups.owed_cancels(9),
+        lookups.due_attempts((1.0, "1"), 9, expiring=True),
+        lookups.due_attempts((None, "1"), 9, expiring=False),
+        lookups.watched_attempts(1.0),
+        lookups.last_latencies("u", "m", 9),
+    ],
+)
+def test_their_index_gives_them_their_order_too(connection, statement):
+    compiled = statement.compile(connection, compile_kwargs={"literal_binds": True})
+    plan = connection.execute(text(f"EXPLAIN QUERY PLAN {compiled}")).all()
+
+    assert "TEMP B-TREE" not in str(plan)

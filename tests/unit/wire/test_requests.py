@@ -11,6 +11,7 @@ from prefect_responses.wire.requests import (
     check_options,
     expires_at,
     outgoing,
+    without_stream,
 )
 from prefect_responses.wire.responses import read_response_object
 
@@ -91,10 +92,19 @@ def test_the_longest_metadata():
     outgoing({"metadata": {"n" * 64: "v" * 512}}, key="k" * 512)
 
 
-def test_a_stream_is_refused():
+def test_a_stream_that_would_die_with_its_connection_is_refused():
+    assert outgoing({"stream": True}, key="k")["background"] is True
     with pytest.raises(RequestInvalid, match="stream"):
-        outgoing({"stream": True}, key="k")
+        outgoing({"stream": True, "background": False}, key="k")
+    with pytest.raises(RequestInvalid, match="stream"):
+        outgoing({"stream": True}, key="k", profile=ProviderProfile(send_background=False))
     assert outgoing({"stream": False}, key="k")["stream"] is False
+
+
+def test_the_same_request_without_its_events():
+    body = outgoing({"stream": True, "stream_options": {}, "input": "x"}, key="k")
+
+    assert without_stream(body) == outgoing({"input": "x"}, key="k")
 
 
 def test_an_unknown_option_names_what_was_meant():

@@ -1,0 +1,58 @@
+"""Streams that a create opened and that nobody follows yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from prefect_responses.attempt import Attempt
+    from prefect_responses.client.api import EventStream
+    from prefect_responses.wire.stream_events import StreamEvent
+
+_Call: TypeAlias = tuple[str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """An open stream, and the events that were read of it to learn the response's ID."""
+
+    stream: EventStream = field(repr=False)
+    events: tuple[StreamEvent, ...] = ()
+
+    async def close(self) -> None:
+        """Close the connection; the response goes on."""
+        await self.stream.__aexit__(None, None, None)
+
+
+class OpenStreams:
+    """Hand the stream of a create over to whoever follows the response.
+
+    A background response goes on without its stream, so one that nobody takes is closed. Attempts
+    of one call follow one another, so each call has one stream at most.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[_Call, OpenStream] = {}
+
+    def put(self, attempt: Attempt, stream: OpenStream) -> None:
+        """Leave the stream of *attempt* for its follower."""
+        self._open[_call(attempt)] = stream
+
+    def has(self, attempt: Attempt) -> bool:
+        """Tell whether a stream of the call waits for its follower."""
+        return _call(attempt) in self._open
+
+    def take(self, attempt: Attempt) -> OpenStream | None:
+        """Take the stream of the call, if there is one; it is the caller's to close."""
+        return self._open.pop(_call(attempt), None)
+
+    async def close(self, attempt: Attempt) -> None:
+        """Close the stream of the call that nobody took."""
+        stream = self.take(attempt)
+        if stream is not None:
+            await stream.close()
+
+
+def _call(attempt: Attempt) -> _Call:
+    return attempt.scope, attempt.name, attempt.ordinal

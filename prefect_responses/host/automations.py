@@ -1,0 +1,349 @@
+"""Automations on Prefect's server by which a flow run whose processes died comes back by itself.
+
+Three of them, each of which does one thing and can be read, paused and deleted in Prefect's UI:
+
+- A flow run whose heartbeats stopped is Crashed. Prefect's servers do not look for such runs.
+- A crashed flow run of a deployment is put into AwaitingRetry, up to a number of runs, and after a
+  delay: a worker that lives may report a crash twice, and the second report would end the re-run.
+- A flow run that crashes again and again before it begins is Failed. Its run count stands still, so
+  no number of runs would ever stop it.
+
+An old and a new process may overlap, after an outage of the server for instance. The ledger is made
+for that; what else a flow does may not be.
+"""
+
+from __future__ import annotations
+
+import glob
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from prefect.automations import AutomationCore, EventTrigger, Posture
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL
+
+from prefect_responses.errors import RequestInvalid, ResponsesError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from prefect.client.orchestration import PrefectClient
+    from prefect.events.schemas.automations import Automation
+
+#: Names on the server; those that an earlier version gave must stay here to be found.
+CRASH = "prefect-responses: crash flow runs that lost their process"
+RERUN = "prefect-responses: run crashed flow runs again"
+GIVE_UP = "prefect-responses: give up flow runs that crash before they begin"
+NAMES = (CRASH, RERUN, GIVE_UP)
+
+#: Tag of the flow runs that are cared for, unless others are named.
+TAG = "durable-responses"
+#: Seconds between two heartbeats of a flow run, unless PREFECT_FLOWS_HEARTBEAT_FREQUENCY says else.
+HEARTBEAT = 180
+#: Heartbeats that are waited for: one may be lost and the next be late.
+HEARTBEATS = 3
+MAX_RUNS = 5
+DELAY = 30.0
+
+#: Prefect sends heartbeats no faster than this, in seconds.
+_FASTEST_HEARTBEAT = 30
+#: Prefect waits for what does not come no shorter than this, in seconds.
+_SHORTEST_WAIT = 10
+#: Characters of what the server says when it refuses.
+_LONGEST_REASON = 400
+#: Time in which crashes that never began are counted.
+_SPELL = timedelta(hours=1)
+
+
+def patience(heartbeat: float, within: float | None = None) -> float:
+    """Return for how many seconds a heartbeat is waited for.
+
+    Args:
+        heartbeat: seconds between two heartbeats.
+        within: what the user wants, or None for three heartbeats.
+
+    Raises:
+        RequestInvalid: Prefect sends no such heartbeats, or one late heartbeat would end a run.
+    """
+    if heartbeat < _FASTEST_HEARTBEAT:
+        raise RequestInvalid(
+            f"Prefect sends heartbeats {_FASTEST_HEARTBEAT} seconds apart at the least, "
+            f"not {heartbeat:g}."
+        )
+    if within is not None and within < 2 * heartbeat:
+        raise RequestInvalid(
+            f"Heartbeats that come every {heartbeat:g} seconds cannot be waited for only "
+            f"{within:g}: one that is late would end a healthy run. Wait for two at least."
+        )
+    return HEARTBEATS * heartbeat if within is None else within
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Say which flow runs come back, and how.
+
+    Args:
+        tags: flow runs with any of these tags; none for all flow runs.
+        within: seconds without a heartbeat after which a flow run is Crashed.
+        max_runs: runs of one flow run, the first one and those by hand included.
+        delay: seconds between a crash and the next run.
+
+    Raises:
+        RequestInvalid: Prefect would not take it.
+    """
+
+    tags: tuple[str, ...] = (TAG,)
+    within: float = HEARTBEATS * HEARTBEAT
+    max_runs: int = MAX_RUNS
+    delay: float = DELAY
+
+    def __post_init__(self) -> None:
+        if not all(self.tags):
+            raise RequestInvalid("A tag has at least one character.")
+        if self.max_runs < 2:  # noqa: PLR2004 - with one run there is nothing to run again
+            raise RequestInvalid("Without a second run nothing comes back: take 2 runs or more.")
+        for name, seconds in (("within", self.within), ("delay", self.delay)):
+            if seconds < _SHORTEST_WAIT:
+                raise RequestInvalid(
+                    f"Prefect waits {_SHORTEST_WAIT} seconds at the least, not {seconds:g} "
+                    f"as {name}."
+                )
+
+
+# --- what they are --------------------------------------------------------------------------------
+
+
+def automations_of(recovery: Recovery) -> tuple[AutomationCore, ...]:
+    """Return the automations by which *recovery* happens."""
+    return _crash(recovery), _rerun(recovery), _give_up(recovery)
+
+
+def _crash(recovery: Recovery) -> AutomationCore:
+    # Any event of the run answers a heartbeat: the next one, or a state that has no heartbeats,
+    # such as Suspended or AwaitingRetry, under whatever name its flow gave to it.
+    trigger = EventTrigger(
+        posture=Posture.Proactive,
+        after={"prefect.flow-run.heartbeat"},
+        expect={"prefect.flow-run.*"},
+        within=timedelta(seconds=recovery.within),
+        for_each={"prefect.resource.id"},
+        match={"prefect.resource.id": "prefect.flow-run.*"},
+        match_related=_tagged(recovery),
+    )
+    action = ChangeFlowRunState(
+        state=StateType.CRASHED,
+        message=f"No heartbeat came for {recovery.within:g} seconds, so its process must be dead.",
+    )
+    does = f"crashed when no heartbeat came for {recovery.within:g} seconds"
+    return _automation(CRASH, trigger, action, f"{_whose(recovery)} is {does}.")
+
+
+def _rerun(recovery: Recovery) -> AutomationCore:
+    # A crash starts the wait anew, and any other event of its run count ends it.
+    trigger = EventTrigger(
+        posture=Posture.Proactive,
+        after={"prefect.flow-run.Crashed"},
+        expect={"prefect.flow-run.*"},
+        within=timedelta(seconds=recovery.delay),
+        for_each={"prefect.resource.id"},
+        match=_crashed_and_has_runs_left(recovery),
+        match_related=_deployed(recovery),
+    )
+    action = ChangeFlowRunState(
+        state=StateType.SCHEDULED, name="AwaitingRetry", message="It crashed, and is run again."
+    )
+    does = f"run again {recovery.delay:g} seconds later, up to {recovery.max_runs} runs"
+    return _automation(RERUN, trigger, action, f"{_whose(recovery)} that crashed is {does}.")
+
+
+def _give_up(recovery: Recovery) -> AutomationCore:
+    # The first crash opens the count and is not in it. Crashes that each had a run of their own
+    # run out of run counts before they reach it.
+    trigger = EventTrigger(
+        posture=Posture.Reactive,
+        after={"prefect.flow-run.Crashed"},
+        expect={"prefect.flow-run.Crashed"},
+        threshold=recovery.max_runs - 1,
+        within=_SPELL,
+        for_each={"prefect.resource.id"},
+        match=_crashed_and_has_runs_left(recovery),
+        match_related=_deployed(recovery),
+    )
+    often = f"{recovery.max_runs} times within an hour"
+    action = ChangeFlowRunState(
+        state=StateType.FAILED,
+        message=f"It crashed {often}, not always after it had begun. Repair what starts it, and "
+        "press Retry.",
+    )
+    does = f"that crashes before it begins again, {often}, is failed"
+    return _automation(GIVE_UP, trigger, action, f"{_whose(recovery)} {does}.")
+
+
+def _automation(
+    name: str, trigger: EventTrigger, action: ChangeFlowRunState, does: str
+) -> AutomationCore:
+    made = AutomationCore(name=name, description=does, trigger=trigger, actions=[action])
+    # An update sends what was set: the type of the trigger, which is a default, must be, and the
+    # owner, which no update takes, must not.
+    return AutomationCore.model_validate(made.model_dump(exclude={"owner_resource"}))
+
+
+def _whose(recovery: Recovery) -> str:
+    names = " or ".join(recovery.tags)
+    return f"A flow run tagged {names}" if names else "A flow run"
+
+
+def _crashed_and_has_runs_left(recovery: Recovery) -> dict[str, str | list[str]]:
+    # Run count 0 never began and holds nothing that was paid for.
+    counts = [str(count) for count in range(1, recovery.max_runs)]
+    return {"prefect.resource.id": "prefect.flow-run.*", "prefect.run-count": counts}
+
+
+def _tagged(recovery: Recovery) -> list[dict[str, str | list[str]]]:
+    if not recovery.tags:
+        return []
+    # The server reads values as patterns.
+    ids = [f"prefect.tag.{glob.escape(tag)}" for tag in recovery.tags]
+    return [{"prefect.resource.role": "tag", "prefect.resource.id": ids}]
+
+
+def _deployed(recovery: Recovery) -> list[dict[str, str | list[str]]]:
+    # Nobody runs a flow run without a deployment, such as a subflow, again.
+    return [*_tagged(recovery), {"prefect.resource.role": "deployment"}]
+
+
+# --- on the server --------------------------------------------------------------------------------
+
+
+class Change(StrEnum):
+    """Say what became of an automation."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """One automation of ours on the server.
+
+    Args:
+        name: its name there.
+        does: what it does, in a sentence.
+        enabled: False if somebody paused it.
+        fired: how often it fired, as far back as the server keeps events.
+        last_fired: when it did so last, or None if never.
+    """
+
+    name: str
+    does: str
+    enabled: bool
+    fired: int
+    last_fired: datetime | None
+
+
+async def install(recovery: Recovery) -> dict[str, Change]:
+    """Create our automations on the server of the current profile, or make them as *recovery* says.
+
+    One that is as it should be is not touched, since the server forgets what an automation waits
+    for when it is updated. One that somebody paused stays paused.
+
+    Returns:
+        What became of each, by name.
+
+    Raises:
+        ResponsesError: the server cannot be reached or refused; some may have been made.
+    """
+    async with _server() as client:
+        return {wanted.name: await _put(client, wanted) for wanted in automations_of(recovery)}
+
+
+async def installed() -> list[Installed]:
+    """Return our automations on the server of the current profile.
+
+    Raises:
+        ResponsesError: the server cannot be reached or refused.
+    """
+    async with _server() as client:
+        return [await _described(client, found) for found in await _ours(client)]
+
+
+async def remove() -> list[str]:
+    """Delete our automations, and nobody else's; return the names of those that were there.
+
+    Raises:
+        ResponsesError: the server cannot be reached or refused; some may have been deleted.
+    """
+    async with _server() as client:
+        found = await _ours(client)
+        for automation in found:
+            await client.delete_automation(automation.id)
+    return [automation.name for automation in found]
+
+
+async def _put(client: PrefectClient, wanted: AutomationCore) -> Change:
+    existing = await client.read_automations_by_name(wanted.name)
+    if not existing:
+        await client.create_automation(wanted)
+        return Change.CREATED
+    found, *surplus = existing
+    for automation in surplus:
+        await client.delete_automation(automation.id)
+    if _content(found) == _content(wanted):
+        return Change.UNCHANGED
+    wanted.enabled = found.enabled
+    await client.update_automation(found.id, wanted)
+    return Change.UPDATED
+
+
+def _content(automation: AutomationCore) -> dict[str, Any]:
+    return automation.model_dump(include={"description", "trigger", "actions"})
+
+
+async def _ours(client: PrefectClient) -> list[Automation]:
+    return [found for name in NAMES for found in await client.read_automations_by_name(name)]
+
+
+async def _described(client: PrefectClient, automation: Automation) -> Installed:
+    fired = await client.read_events(
+        EventFilter(
+            event=EventNameFilter(name=["prefect.automation.triggered"]),
+            resource=EventResourceFilter(id=[f"prefect.automation.{automation.id}"]),
+        ),
+        limit=1,
+    )
+    last = fired.events[0].occurred if fired.events else None
+    return Installed(automation.name, automation.description, automation.enabled, fired.total, last)
+
+
+@asynccontextmanager
+async def _server() -> AsyncIterator[PrefectClient]:
+    """Yield a client of the server of the current profile, which must be there.
+
+    Without an address Prefect would start a server of its own for as long as this process lives.
+    """
+    if not PREFECT_API_URL.value():
+        raise ResponsesError(
+            "Automations live on a Prefect server, and none is named: set PREFECT_API_URL or "
+            "choose a profile."
+        )
+    async with get_client() as client:
+        if (problem := await client.api_healthcheck()) is not None:
+            raise ResponsesError(
+                f"Prefect's server cannot be reached ({type(problem).__name__}): check "
+                "PREFECT_API_URL."
+            )
+        try:
+            yield client
+        except PrefectHTTPStatusError as error:
+            answer = error.response
+            raise ResponsesError(
+                f"Prefect's server refused ({answer.status_code}): {answer.text[:_LONGEST_REASON]}"
+            ) from error

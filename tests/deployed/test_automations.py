@@ -1,0 +1,150 @@
+"""Automations on a real server: what died comes back, and what only waits is left alone.
+
+One test: their names are fixed, so that a server has them once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import pytest
+from by_hand import HEARTBEAT, ByHand, named_by_its_flow, paused, suspended
+from prefect.automations import Automation
+from prefect.client.orchestration import get_client
+from prefect.states import Crashed, Pending, Running
+from worker_lab import end, kill
+
+from prefect_responses.cli.__main__ import main
+from prefect_responses.host.automations import (
+    CRASH,
+    GIVE_UP,
+    NAMES,
+    RERUN,
+    Change,
+    Recovery,
+    install,
+)
+
+#: Seconds, little more than the least that Prefect takes.
+WITHIN, DELAY = 15.0, 10.0
+#: States of a flow run that lives without a process.
+WAITING = (suspended, paused, named_by_its_flow)
+#: With two runs at most, so that one more crash is the last.
+RUNS = 2
+
+
+def run(capsys, *arguments):
+    """Run a command; return what it printed."""
+    with pytest.raises(SystemExit) as left:
+        main(["automations", *arguments])
+    assert left.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_what_died_comes_back_and_what_waits_is_left_alone(lab, capsys):
+    theirs = Automation.model_validate(
+        {
+            "name": f"prefect-responses: not ours, of {lab.pool}",
+            "trigger": {"type": "event", "expect": {lab.pool}},
+            "actions": [{"type": "do-nothing"}],
+        }
+    ).create()
+    try:
+        they_are_made_once_and_changed_in_place(lab, capsys)
+        with get_client(sync_client=True) as client:
+            they_work(lab, ByHand(lab, client))
+        they_are_listed_with_what_they_did(lab, capsys)
+    finally:
+        deleted = run(capsys, "delete")
+        assert theirs.delete()
+    assert [name for name in NAMES if f"deleted: {name}" in deleted] == [*NAMES]
+    assert "none of ours" in run(capsys, "delete")
+
+
+def they_are_made_once_and_changed_in_place(lab, capsys):
+    wanted = ("create", "--tag", lab.pool, "--tag", "other", "--heartbeat-seconds", "60")
+    first, again = run(capsys, *wanted), run(capsys, *wanted)
+
+    assert first.count("created: ") == len(NAMES)
+    assert "no heartbeat came for 180 seconds" in first
+    assert "PREFECT_FLOWS_HEARTBEAT_FREQUENCY=60" in first
+    assert again.count("unchanged: ") == len(NAMES)
+
+    made = Automation.read(name=RERUN)
+    made.disable()
+    short = Recovery((lab.pool,), WITHIN, RUNS, DELAY)
+    assert set(asyncio.run(install(short)).values()) == {Change.UPDATED}
+    assert "; paused" in run(capsys, "list")
+    kept = Automation.read(name=RERUN)
+    assert (kept.id, kept.enabled) == (made.id, False)
+    kept.enable()
+
+
+def they_work(lab, by_hand):
+    dead, orphaned = "Asked before worker and child died.", "Asked before the child died."
+    runs = {dead: lab.order("one_answer", tags=[lab.pool], text=dead)}
+    first = lab.start_worker("default")
+    lab.wait_for(lambda: lab.state(runs[dead]) != "Scheduled")
+    # Started again while the first one is busy; only this one looks at the other queue.
+    runs[orphaned] = lab.order("one_answer", tags=[lab.pool], queue="second", text=orphaned)
+    lab.start_worker("default", "second")
+
+    untagged = by_hand.run(Running, HEARTBEAT, tagged=False)
+    waiting = {by_hand.run(Running, HEARTBEAT): state for state in WAITING}
+    left_alone = [
+        by_hand.run(Running, Crashed, tagged=False),
+        by_hand.run(Running, Crashed, deployed=False),
+        by_hand.run(Pending, Crashed),
+    ]
+    # Not in the same moment as its heartbeat: a server handles two events at a time.
+    for one, state in waiting.items():
+        by_hand.put(one, state)
+    waits = {one: lab.state(one) for one in waiting}
+    # What begins to wait later fires later, so that it tells what will not happen any more.
+    silent = by_hand.run(Running, HEARTBEAT)
+    crashing, unable = by_hand.run(Running, Crashed), by_hand.run(Running, Crashed)
+
+    pid = lab.wait_until_asked(runs[dead], dead)
+    end(first, signal.SIGKILL)
+    kill(pid)
+    kill(lab.wait_until_asked(runs[orphaned], orphaned))
+    lab.answer_all()
+
+    lab.wait_for_state(crashing, "AwaitingRetry")
+    for state in (Running, Crashed):
+        by_hand.put(crashing, state)
+    later = by_hand.run(Running, Crashed)
+    lab.wait_for_state(unable, "AwaitingRetry")
+    for state in (Pending, Crashed):
+        by_hand.put(unable, state)
+    lab.wait_for_state(unable, "Failed")
+    assert "crashed 2 times within an hour" in lab.message(unable)
+
+    lab.wait_for(lambda: "Crashed" in lab.history(silent))
+    assert {one: lab.state(one) for one in waiting} == waits
+    assert lab.state(untagged) == "Running"
+    lab.wait_for_state(later, "AwaitingRetry")
+    assert {lab.state(one) for one in (*left_alone, crashing)} == {"Crashed"}
+    assert lab.state(unable) == "Failed"
+
+    for text, one in runs.items():
+        lab.wait_for_state(one, "Completed")
+        assert lab.posts(text) == 1
+        assert lab.run_counts(one) == [1, 2]
+        # One crash: a second report of the worker, which comes later, found nothing to end.
+        assert lab.history(one).count("Crashed") == 1, lab.history(one)
+        assert "AwaitingRetry" in lab.history(one)
+    assert lab.cancels() == 0
+
+
+def they_are_listed_with_what_they_did(lab, capsys):
+    listed = run(capsys, "list")
+    lines = {name: line for line in listed.splitlines() for name in NAMES if name in line}
+
+    assert set(lines) == {*NAMES}
+    assert all(lab.pool in line for line in lines.values())
+    assert "within an hour" in lines[GIVE_UP]
+    assert " 1 time, last at" in lines[GIVE_UP]
+    assert " 2 times, last at" in lines[CRASH]
+    assert "never" not in lines[RERUN]
