@@ -22,6 +22,9 @@ FOLDER = Path(__file__).parent / "reference"
 COMMANDS = (
     (),
     ("audit",),
+    ("automations", "create"),
+    ("automations", "list"),
+    ("automations", "delete"),
     ("harvest",),
     ("ledger", "show"),
     ("ledger", "upgrade"),

@@ -92,7 +92,7 @@ class Report:
             "model": str(response.get("model")),
             "input tokens": f"{usage.get('input_tokens', 0):,}",
             "output tokens": f"{usage.get('output_tokens', 0):,}",
-            "in time": "yes" if in_time else "no, and kept",
+            "in time": "yes" if in_time else "no but kept",
         }
         if response.get("created_at") and response.get("completed_at"):
             facts["took"] = f"{response['completed_at'] - response['created_at']:,.0f} s"

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from prefect_responses.tasks.durable_flow import attach_hooks, durable_flow
     from prefect_responses.tasks.enrich import aenrich, enrich
     from prefect_responses.tasks.follow import follow
+    from prefect_responses.tasks.kept_text import akept_text, kept_text
     from prefect_responses.tasks.respond import arespond, respond
     from prefect_responses.tasks.response_result import ResponseResult
     from prefect_responses.tasks.response_run import ResponseRun
@@ -63,6 +64,7 @@ _HOMES = {
     "acancel_on_timeout": "tasks.cancel_on_timeout",
     "acreate_response": "tasks.create_response",
     "aenrich": "tasks.enrich",
+    "akept_text": "tasks.kept_text",
     "arespond": "tasks.respond",
     "attach_hooks": "tasks.durable_flow",
     "await_background_response": "tasks.await_background_response",
@@ -71,6 +73,7 @@ _HOMES = {
     "durable_flow": "tasks.durable_flow",
     "enrich": "tasks.enrich",
     "follow": "tasks.follow",
+    "kept_text": "tasks.kept_text",
     "respond": "tasks.respond",
     "worth_retrying": "tasks.retrying",
 }
@@ -95,6 +98,7 @@ __all__ = [
     "acancel_on_timeout",
     "acreate_response",
     "aenrich",
+    "akept_text",
     "arespond",
     "attach_hooks",
     "await_background_response",
@@ -103,6 +107,7 @@ __all__ = [
     "durable_flow",
     "enrich",
     "follow",
+    "kept_text",
     "respond",
     "worth_retrying",
 ]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 POSTGRES = "PREFECT_RESPONSES_TEST_POSTGRES_URL"
 PREFECT = "PREFECT_RESPONSES_TEST_PREFECT_URL"
 #: The folders whose tests need a Prefect server.
-PREFECT_TESTS = ("acceptance", "chaos", "integration")
+PREFECT_TESTS = ("acceptance", "chaos", "deployed", "integration")
 
 _HOME = Path(tempfile.mkdtemp(prefix="prefect-home-"))
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)

@@ -28,13 +28,10 @@ async def create(  # noqa: PLR0913 - each is one option of the command
     """Create the automations on the Prefect server of the current profile, or update them.
 
     Args:
-        tag: Only flow runs with this tag; may be given several times; durable-responses if left
-            out.
+        tag: Only runs with this tag, or several; durable-responses if left out.
         every: All flow runs, whatever their tags.
-        heartbeat_seconds: PREFECT_FLOWS_HEARTBEAT_FREQUENCY where the flows run; 180 is Prefect's
-            default.
-        within: Seconds without a heartbeat after which a run is Crashed; three heartbeats if left
-            out.
+        heartbeat_seconds: PREFECT_FLOWS_HEARTBEAT_FREQUENCY of these flows.
+        within: Seconds without a heartbeat that end a run; three heartbeats if left out.
         max_runs: Runs of one flow run, the first one and those by hand included.
         delay: Seconds between a crash and the next run.
     """

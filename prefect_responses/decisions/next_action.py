@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
 from prefect_responses.decisions.policies import AwaitMode, CallPolicy, InDoubtMode
+from prefect_responses.decisions.timeouts import timeout_outcome
 from prefect_responses.statuses import AttemptState, CancelReason, Outcome
 
 if TYPE_CHECKING:
@@ -241,12 +242,24 @@ def _after_the_end(attempt: Attempt, situation: Situation, policy: CallPolicy) -
         return PlanNext()
     if attempt.is_answered or attempt.outcome is Outcome.SURPLUS:
         return Return()
+    if _timed_out_meanwhile(attempt, situation):
+        return Return()
     if is_later_run(situation.run, attempt.run):
         return PlanNext()
     may_retry = _code(attempt) in policy.retry.codes
     if may_retry and situation.attempts_in_run < policy.retry.max_attempts:
         return PlanNext()
     return Return()
+
+
+def _timed_out_meanwhile(attempt: Attempt, situation: Situation) -> bool:
+    """Tell whether the deadline ended *attempt* while this caller waited.
+
+    It is news to the caller even if an earlier run set the deadline: one that was submitted anew
+    would have a deadline of its own, and none would hold over a restart.
+    """
+    is_news = attempt.settled_at is not None and attempt.settled_at >= situation.since
+    return is_news and timeout_outcome(attempt) is not None
 
 
 def _code(attempt: Attempt) -> str:

@@ -68,7 +68,7 @@ class Awaiting:
                 assert_never(action)
 
     async def _cancel(self, attempt: Attempt, call: Call, reason: CancelReason) -> Attempt:
-        wanted = await self._cancelling.want(attempt, reason)
+        wanted = await self._cancelling.want(attempt, reason, call.origin.run)
         told = await self._cancelling.deliver(wanted, call.policy.poll)
         if told.owes_cancel:
             await self._clock.sleep(CANCEL_AGAIN)

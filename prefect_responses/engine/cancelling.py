@@ -51,13 +51,21 @@ class Cancelling:
         self._clock = clock
         self._polling = polling
 
-    async def want(self, attempt: Attempt, reason: CancelReason) -> Attempt:
+    async def want(
+        self, attempt: Attempt, reason: CancelReason, run: tuple[int, ...] | None = None
+    ) -> Attempt:
         """Write down that *attempt* shall be cancelled; the first reason stays.
 
         After a crash the cancel is owed, and whoever finds it delivers it. One that was never sent
         is given up at once; one that has ended is left as it is.
+
+        Args:
+            attempt: which one.
+            reason: why.
+            run: the run that hears what a deadline came to; see `WantCancel`.
         """
-        return (await self._ledger.do(WantCancel(attempt.id, reason, self._clock.now()))).attempt
+        verb = WantCancel(attempt.id, reason, self._clock.now(), run)
+        return (await self._ledger.do(verb)).attempt
 
     async def deliver(self, attempt: Attempt, policy: PollPolicy) -> Attempt:
         """Send the cancel that is owed, record the answer, and read the response once more.

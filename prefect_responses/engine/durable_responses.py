@@ -156,8 +156,9 @@ class DurableResponses:
             ResponseTimedOut: its deadline passed, and it could not be stopped.
         """
         named = await self.ledger.attempt(attempt_id)
-        taken = await self._limited(await self._driver.look_again(named), policy)
-        call = replace(await self._call_again(taken, policy, origin), listeners=tuple(listeners))
+        standing = await self._driver.look_again(named)
+        call = replace(await self._call_again(standing, policy, origin), listeners=tuple(listeners))
+        taken = await self._limited(standing, call)
         attempt = await self._drive(taken, call, Until.SETTLED)
         return await self._read(attempt, taken)
 
@@ -185,10 +186,12 @@ class DurableResponses:
             return attempt
         return await self.deliver_cancel(await self.want_cancel(attempt, CancelReason.DEADLINE))
 
-    async def _limited(self, attempt: Attempt, policy: CallPolicy) -> Attempt:
+    async def _limited(self, attempt: Attempt, call: Call) -> Attempt:
         """Give *attempt* the waiter's deadline, unless it has an earlier one or has ended."""
         now = self._clock.now()
-        deadline_at = policy.timeout.deadline(now)
+        deadline_at = call.policy.timeout.deadline(now)
+        if attempt.cancel_reason is CancelReason.DEADLINE:
+            return await self._cancelling.want(attempt, CancelReason.DEADLINE, call.origin.run)
         if deadline_at is None or attempt.is_settled:
             return attempt
         return (await self.ledger.do(SetDeadline(attempt.id, deadline_at, now))).attempt

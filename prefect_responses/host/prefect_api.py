@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from prefect.client.orchestration import PrefectClient
 
-#: Seconds for one exchange with Prefect's API. Its client alone would go on for over a minute.
-PATIENCE = 5.0
+#: Seconds for one exchange with Prefect's API. Its client alone would go on for over a minute; the
+#: first two of its retries, after 2 and 4 seconds, carry over a server that is restarted or busy.
+PATIENCE = 10.0
 
 
 @asynccontextmanager

@@ -25,9 +25,12 @@ def want_cancel(picture: Picture, verb: WantCancel) -> Verdict:
     attempt = picture.attempt(verb.attempt_id)
     is_planned = attempt.state is AttemptState.PLANNED
     # A planned one whose cancel is wanted already was given back by code that knows no cancels.
-    if attempt.is_settled or (attempt.cancel_wanted_at is not None and not is_planned):
+    if attempt.is_settled:
         return Verdict(attempt, moved=False)
-    wanting = picture.change(attempt, **wanted(attempt, verb.reason, verb.at))
+    facts = wanted(attempt, verb.reason, verb.at) | _of_run(attempt, verb)
+    if not facts and not is_planned:
+        return Verdict(attempt, moved=False)
+    wanting = picture.change(attempt, **facts)
     return Verdict(give_up(picture, wanting, verb.at) if is_planned else wanting, moved=True)
 
 
@@ -36,6 +39,13 @@ def wanted(attempt: Attempt, reason: CancelReason, at: float) -> dict[str, Any]:
     if attempt.cancel_wanted_at is not None:
         return {}
     return {"cancel_reason": reason, "cancel_wanted_at": at}
+
+
+def _of_run(attempt: Attempt, verb: WantCancel) -> dict[str, Any]:
+    """Return the run that a deadline counts for, if it is another than the one that is known."""
+    reason = attempt.cancel_reason or verb.reason
+    is_new = verb.run is not None and verb.run != attempt.run
+    return {"run": verb.run} if is_new and reason is CancelReason.DEADLINE else {}
 
 
 def give_up(picture: Picture, attempt: Attempt, at: float) -> Attempt:

@@ -16,7 +16,7 @@ from prefect_responses.ledger.verbs import (
     Take,
     Verdict,
 )
-from prefect_responses.statuses import AttemptState, Outcome, check_move
+from prefect_responses.statuses import AttemptState, CancelReason, Outcome, check_move
 
 if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt, Draft
@@ -58,6 +58,9 @@ def _wanted_again(picture: Picture, attempt: Attempt, draft: Draft) -> Attempt:
     facts: dict[str, Any] = {"deadline_at": earlier(attempt.deadline_at, draft.deadline_at)}
     if draft.flow_run_id is not None or draft.task_run_id is not None:
         facts |= {"flow_run_id": draft.flow_run_id, "task_run_id": draft.task_run_id}
+    if attempt.cancel_reason is CancelReason.DEADLINE:
+        # What its deadline comes to is this run's outcome, and no reason to pay for another.
+        facts["run"] = draft.run
     if all(getattr(attempt, name) == value for name, value in facts.items()):
         return attempt
     return picture.change(attempt, **facts)

@@ -240,12 +240,14 @@ class SetDeadline:
 class WantCancel:
     """Want an attempt cancelled: what was planned is abandoned, what may be accepted owes a cancel.
 
-    The first reason stays. A settled attempt does not move.
+    The first reason stays. A settled attempt does not move. With *run*, a deadline counts for that
+    run from now on: its outcome is that run's, and only a later one asks again.
     """
 
     attempt_id: str
     reason: CancelReason
     at: float
+    run: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

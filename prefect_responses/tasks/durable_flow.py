@@ -41,7 +41,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 #: Seconds for the whole hook: it must not hold up what Prefect does after it.
-LONGEST = 45.0
+LONGEST = 60.0
 
 
 class FlowOptions(TypedDict, total=False):

@@ -16,6 +16,7 @@ from prefect.cache_policies import INPUTS, RUN_ID
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
 from prefect_responses import (
+    CancelOnTimeout,
     aawait_background_response,
     acreate_response,
     arespond,
@@ -23,10 +24,12 @@ from prefect_responses import (
     respond,
 )
 from prefect_responses.client.http import HttpResponsesApi
-from prefect_responses.errors import LedgerLocked, ResponsesError
+from prefect_responses.errors import LedgerLocked, ResponsesError, ResponseTimedOut
 from prefect_responses.ledger import Ledger
 
 MODEL = "echo"
+#: Seconds after a cancel in which a late answer is waited for.
+GRACE = 0.5
 
 
 class Transient(Exception):
@@ -68,6 +71,22 @@ def ask(text: str, **choices: Any) -> str:
 @flow
 def one_response(text: str = "One paid answer.", in_doubt: str = "auto") -> str:
     return ask(text, in_doubt=in_doubt)
+
+
+@flow
+def cell(text: str, *, stream: bool = False, seconds: float = 0.0) -> None:
+    """Be one cell of the crash matrix, with a deadline after *seconds* if there are some."""
+    note("began", [text, os.getpid()])
+    choices: dict[str, Any] = {"stream": True} if stream else {}
+    if seconds:
+        limit = CancelOnTimeout(timeout_seconds=seconds, grace_seconds=GRACE)
+        choices["cancel_on_timeout"] = limit
+    try:
+        result = respond(model=MODEL, input=text, **choices)
+    except ResponseTimedOut as error:
+        note("ended", [text, error.response_id, error.outcome])
+        raise
+    note("ended", [text, result.response_id, "completed"])
 
 
 @flow

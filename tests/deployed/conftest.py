@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from prefect_responses.emulator.server import EmulatorThread
-
 sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from worker_lab import NEVER, WorkerLab
+from worker_lab import lab_at
 
 
 @pytest.fixture
@@ -19,9 +17,5 @@ def lab(prefect_server, tmp_path):
 
     A response takes until `lab.answer_all()`.
     """
-    with EmulatorThread(seed=1, latency=f"constant:{NEVER:.0f}") as emulator:
-        lab = WorkerLab(prefect_server, emulator, tmp_path, None)
-        try:
-            yield lab
-        finally:
-            lab.stop_all()
+    with lab_at(prefect_server, tmp_path) as lab:
+        yield lab

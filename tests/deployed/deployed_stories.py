@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, task
+from prefect.flow_runs import suspend_flow_run
 from prefect.runtime import flow_run
 
 from prefect_responses import create_response, respond
@@ -44,7 +46,14 @@ def one_answer(text: str) -> str:
 def always_crashing(text: str) -> None:
     """Be killed after the answer, every time."""
     answer(text)
-    os.kill(os.getpid(), 9)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@flow
+def suspended_once(text: str) -> str:
+    """Wait without a process until somebody resumes the run."""
+    suspend_flow_run(key="once", timeout=3600)
+    return answer(text)
 
 
 # --- what a user cancels --------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Automations on a real server: what died comes back, and what only waits is left alone.
 
-One test: their names are fixed, so that a server has them once.
+One test: their names are fixed, so that a server has them once, and its server is its own.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import pytest
 from by_hand import HEARTBEAT, ByHand, named_by_its_flow, paused, suspended
 from prefect.automations import Automation
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed, Pending, Running
-from worker_lab import end, kill
+from quiet_server import quiet_server
+from worker_lab import end, kill, lab_at
 
 from prefect_responses.cli.__main__ import main
 from prefect_responses.host.automations import (
@@ -26,6 +28,7 @@ from prefect_responses.host.automations import (
     install,
 )
 
+pytestmark = pytest.mark.timeout(300)
 #: Seconds, little more than the least that Prefect takes.
 WITHIN, DELAY = 15.0, 10.0
 #: States of a flow run that lives without a process.
@@ -42,6 +45,18 @@ def run(capsys, *arguments):
     return capsys.readouterr().out
 
 
+@pytest.fixture
+def lab(tmp_path):
+    with (
+        quiet_server(tmp_path) as url,
+        temporary_settings({PREFECT_API_URL: url}),
+        lab_at(url, tmp_path) as lab,
+    ):
+        yield lab
+
+
+# Prefect's clients leave their sockets to its server unclosed.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_what_died_comes_back_and_what_waits_is_left_alone(lab, capsys):
     theirs = Automation.model_validate(
         {

@@ -13,13 +13,13 @@ import subprocess
 import sys
 import time
 import uuid
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from lab import PATIENCE, Lab
+from lab import Lab
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
@@ -27,10 +27,14 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import AwaitingRetry
 from prefect.workers.process import ProcessWorker
 
+from prefect_responses.emulator.server import EmulatorThread
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 STORIES = Path(__file__).with_name("deployed_stories.py")
+#: Seconds: a worker and its flow boot in five, or in ten times that on a busy machine.
+PATIENCE = 120.0
 #: A response takes until the test says so with `answer_all`, whatever this machine is busy with.
 NEVER = 3600.0
 
@@ -41,6 +45,8 @@ class WorkerLab(Lab):
 
     Args:
         pool: name of the work pool; made when the first story is deployed.
+        deployments: ID of the deployment of each story that was deployed.
+        logs: file that each process that was started prints to, by its ID.
     """
 
     pool: str = field(default_factory=lambda: f"lab-{uuid.uuid4().hex[:8]}")
@@ -164,9 +170,9 @@ class WorkerLab(Lab):
             states = client.read_flow_run_states(UUID(run_id))
         return [str(state.name) for state in sorted(states, key=lambda state: state.timestamp)]
 
-    def wait_for_state(self, run_id: str, *names: str) -> str:
+    def wait_for_state(self, run_id: str, *names: str, seconds: float = PATIENCE) -> str:
         """Wait until the flow run's state has one of these names; return it."""
-        self.wait_for(lambda: self.state(run_id) in names)
+        self.wait_for(lambda: self.state(run_id) in names, seconds)
         return self.state(run_id)
 
     def log(self, run_id: str) -> str:
@@ -228,6 +234,17 @@ class WorkerLab(Lab):
             with suppress(OSError):
                 if mark in (process / "environ").read_bytes().split(b"\0"):
                     yield int(process.name)
+
+
+@contextmanager
+def lab_at(api_url: str, folder: Path) -> Iterator[WorkerLab]:
+    """Give a lab beside a Prefect server; its responses wait for `answer_all`."""
+    with EmulatorThread(seed=1, latency=f"constant:{NEVER:.0f}") as emulator:
+        lab = WorkerLab(api_url, emulator, folder, None)
+        try:
+            yield lab
+        finally:
+            lab.stop_all()
 
 
 def end(process: subprocess.Popen[bytes], number: int) -> int:

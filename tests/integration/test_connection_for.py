@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import socket
+from uuid import uuid4
 
 import pytest
 from prefect.blocks.system import Secret
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import (
+    BlockDocumentCreate,
+    BlockSchemaCreate,
+    BlockTypeCreate,
+)
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from prefect_responses import ResponseLedger, ResponsesCredentials
@@ -109,6 +116,19 @@ async def test_a_block_that_is_not_there_is_none(reference):
 
     with pytest.raises(CredentialsMissing, match="save a ResponsesCredentials block"):
         await connection_for(reference, HERE)
+
+
+async def test_a_block_of_a_kind_that_this_process_does_not_know_is_none():
+    async with get_client() as client:
+        kind = await client.create_block_type(BlockTypeCreate(name="Ours", slug=f"ours-{uuid4()}"))
+        schema = await client.create_block_schema(BlockSchemaCreate(block_type_id=kind.id))
+        document = BlockDocumentCreate(
+            name="x", data={}, block_schema_id=schema.id, block_type_id=kind.id
+        )
+        await client.create_block_document(document)
+
+    with pytest.raises(CredentialsMissing, match="cannot be loaded"):
+        await connection_for(f"block:{kind.slug}/x", HERE)
 
 
 async def test_a_deleted_block_is_none():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -30,7 +29,7 @@ from prefect_responses.engine.durable_responses import DurableResponses
 from prefect_responses.engine.observers import Silent
 from prefect_responses.host.report_artifacts import HARVEST_KEY
 from prefect_responses.identity import canonical_json, flow_run_scope, named_scope
-from prefect_responses.ledger import Ledger, SetDeadline, WantCancel
+from prefect_responses.ledger import Ledger, WantCancel
 from prefect_responses.statuses import CancelReason, Outcome
 from prefect_responses.wire.requests import OPENAI
 
@@ -260,46 +259,7 @@ def test_the_flow_fails_where_there_is_no_ledger(monkeypatch, tmp_path):
     assert "There is no ledger" in state.message
 
 
-# --- killed ---------------------------------------------------------------------------------------
-
-
-def test_a_harvest_that_is_killed_anywhere_loses_nothing(world, capsys):
-    texts = ["owed", "overdue", "ended 1", "ended 2"]
-    world.control.set_latency(HOUR)
-    owed, overdue = submit(world, texts=texts[:2])
-    world.control.set_latency("instant")
-    submit(world, texts=texts[2:])
-    now = time.time()
-    in_ledger(
-        world,
-        WantCancel(owed.id, CancelReason.ASKED, now),
-        SetDeadline(overdue.id, now - 1, now),
-    )
-
-    for point in ("before_cancel", "after_cancel", "before_settling"):
-        assert killed_at(point) == -signal.SIGKILL
-
-    code, _ = run(capsys)
-    ended = in_ledger(world)
-    assert code == 0
-    assert [ended[text].outcome for text in texts] == ["cancelled"] * 2 + ["completed"] * 2
-    assert ended["overdue"].cancel_reason is CancelReason.DEADLINE
-    assert world.posts() == len(texts)
-    assert {entry["path"].split("/")[-2] for entry in cancels(world)} == {
-        owed.response_id,
-        overdue.response_id,
-    }
-
-
-def killed_at(point: str) -> int:
-    result = subprocess.run(
-        [sys.executable, "-m", "prefect_responses.cli", "harvest"],
-        env={**os.environ, "PREFECT_RESPONSES_CRASH_POINT": f"{point}:kill"},
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    return result.returncode
+# --- again and again ------------------------------------------------------------------------------
 
 
 def test_it_harvests_until_it_is_told_to_stop(world):

@@ -223,3 +223,26 @@ async def test_a_report_is_noted_once(ledger, stage, verb, fact):
     assert (first.moved, again.moved) == (True, False)
     assert getattr(again.attempt, fact) == 6.0
     assert await ledger.attempt(accepted.id) == first.attempt == again.attempt
+
+
+async def test_a_deadline_counts_for_the_run_that_last_waits(ledger, stage):
+    attempt = await stage.accepted(await stage.planned("n", run=(1,)))
+
+    first = await ledger.do(WantCancel(attempt.id, DEADLINE, at=6.0, run=(2,)))
+    same = await ledger.do(WantCancel(attempt.id, DEADLINE, at=7.0, run=(2,)))
+    later = await ledger.do(WantCancel(attempt.id, DEADLINE, at=8.0, run=(3,)))
+    nobody = await ledger.do(WantCancel(attempt.id, DEADLINE, at=9.0))
+
+    assert [first.moved, same.moved, later.moved, nobody.moved] == [True, False, True, False]
+    assert (first.attempt.run, later.attempt.run, nobody.attempt.run) == ((2,), (3,), (3,))
+    assert later.attempt.cancel_wanted_at == 6.0
+
+
+async def test_any_other_cancel_leaves_the_run_that_asked_for_it(ledger, stage):
+    attempt = await stage.accepted(await stage.planned("n", run=(1,)))
+
+    asked = await ledger.do(WantCancel(attempt.id, ASKED, at=6.0, run=(2,)))
+    late = await ledger.do(WantCancel(attempt.id, DEADLINE, at=7.0, run=(2,)))
+
+    assert (asked.moved, late.moved) == (True, False)
+    assert late.attempt.run == (1,)

@@ -7,8 +7,16 @@ from sqlalchemy import event
 
 from prefect_responses.attempt import Link
 from prefect_responses.errors import AttemptUnknown
-from prefect_responses.ledger import Deliver, DropClaim, Plan, PlanNext, Reject, Take
-from prefect_responses.statuses import AttemptState
+from prefect_responses.ledger import (
+    Deliver,
+    DropClaim,
+    Plan,
+    PlanNext,
+    Reject,
+    Take,
+    WantCancel,
+)
+from prefect_responses.statuses import AttemptState, CancelReason
 
 FIRST = (Link("flow", 1), Link("task-a", 1))
 SECOND = (Link("flow", 1), Link("task-b", 1))
@@ -255,3 +263,18 @@ async def test_an_attempt_is_planned_and_wanted_again_in_one_group(ledger, draft
     assert (first.moved, second.moved) == (True, False)
     assert (second.attempt.flow_run_id, second.attempt.deadline_at) == ("run-1", 49.0)
     assert await ledger.attempt(first.attempt.id) == second.attempt
+
+
+@pytest.mark.parametrize(
+    ("reason", "run"), [(CancelReason.DEADLINE, (2,)), (CancelReason.ASKED, (1,))]
+)
+async def test_what_a_deadline_comes_to_is_the_outcome_of_the_run_that_takes_it(
+    ledger, stage, draft, reason, run
+):
+    attempt = await stage.accepted(await stage.planned("n", run=(1,)))
+    await ledger.do(WantCancel(attempt.id, reason, at=6.0))
+
+    taken = await ledger.do(Plan(draft("n", run=(2,), ordinal=0), at=7.0))
+
+    assert taken.attempt.id == attempt.id
+    assert taken.attempt.run == run

@@ -13,6 +13,7 @@ from prefect_responses.decisions.policies import CallPolicy, TimeoutPolicy
 from prefect_responses.decisions.timeouts import TimeoutOutcome, timeout_outcome
 from prefect_responses.engine.outcomes import failure_of
 from prefect_responses.errors import ResponseTimedOut
+from prefect_responses.ledger import RecordCancel
 from prefect_responses.statuses import CancelAnswer, CancelReason, Outcome
 
 LIMIT = CallPolicy(timeout=TimeoutPolicy(seconds=60.0, grace=10.0))
@@ -107,6 +108,33 @@ async def test_the_deadline_of_the_first_process_holds_in_the_next(late):
     assert settled.attempt.deadline_at == began + 60.0
     assert settled.attempt.outcome is Outcome.CANCELLED
     assert again.accepted() == 1
+
+
+@pytest.mark.parametrize("dies", ["before the deadline", "owing the cancel", "cancelled"])
+@pytest.mark.parametrize("way", ["the same call", "by its ID"])
+async def test_a_run_again_after_a_crash_pays_for_no_other(late, dies, way):
+    made = await late.responses.create(call(late))
+    late.control.advance(70.0)
+    await late.clock.advance(70.0)
+    if dies != "before the deadline":
+        wanted = await late.responses._cancelling.want(made, CancelReason.DEADLINE, (1,))
+    if dies == "cancelled":
+        await late.api.cancel(wanted.response_id)
+        now = late.clock.now()
+        await late.ledger.do(RecordCancel(made.id, CancelAnswer.TAKEN, now + 900, now))
+
+    again = await late.again()
+    next_run = call(again, run=(2,), execution="e2")
+    if way == "the same call":
+        settled = await again.responses.respond(next_run)
+    else:
+        settled = await again.responses.wait(made.id, LIMIT, next_run.origin)
+
+    assert settled.attempt.id == made.id
+    assert isinstance(failure_of(settled.attempt), ResponseTimedOut)
+    assert again.accepted() == 1
+    third = await again.responses.respond(call(again, run=(3,), execution="e3"))
+    assert third.attempt.number == 2  # a person asked again
 
 
 async def test_a_later_run_gets_a_new_attempt_with_a_deadline_of_its_own(late):

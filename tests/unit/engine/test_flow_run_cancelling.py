@@ -35,7 +35,7 @@ async def in_flight(bench, count: int, **origin):
 def connecting(bench, asked: list | None = None):
     async def connect(reference, endpoint):
         if asked is not None:
-            asked.append((reference, endpoint.base_url))
+            asked.append((reference, endpoint))
         return bench.responses
 
     return connect
@@ -160,9 +160,11 @@ async def test_what_was_never_sent_is_given_up_and_what_may_have_been_is_left(sl
     claimed = (await slow.ledger.do(Claim(sent.id, "request-1", slow.clock.now()))).attempt
     await slow.ledger.do(MarkInDoubt(sent.id, owner, claimed.fence, {}, slow.clock.now()))
 
-    report = await cancel(slow)
+    asked = []
+    report = await cancel(slow, connecting(slow, asked))
 
     assert slow.cancels() == []
+    assert asked == [], "no key is looked for to cancel nothing"
     assert (report.ends, report.left) == ({Outcome.ABANDONED: 1}, 1)
     assert report.as_line() == "2 in flight: 1 never sent, 1 left to the harvester."
     assert {a.state for a in await slow.attempts()} == {

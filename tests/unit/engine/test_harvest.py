@@ -8,6 +8,7 @@ import orjson
 import pytest
 from engine_bench import API_KEY, policy
 from harvest_bench import (
+    BenchAccounts,
     Runs,
     Told,
     counted,
@@ -22,8 +23,10 @@ from harvest_bench import (
 from prefect_responses.attempt import Endpoint
 from prefect_responses.decisions.policies import InDoubtMode
 from prefect_responses.engine.harvest import OWN_DOUBT
+from prefect_responses.engine.harvest_accounts import MOST_FAILURES, AccountBook
 from prefect_responses.engine.harvest_report import Happened
-from prefect_responses.errors import SubmissionInDoubt
+from prefect_responses.engine.harvest_tally import Tally
+from prefect_responses.errors import AnswerUnreadable, SubmissionInDoubt
 from prefect_responses.identity import named_scope
 from prefect_responses.statuses import AttemptState, Outcome
 
@@ -185,18 +188,33 @@ async def test_an_endpoint_that_is_away_is_left_after_a_few_tries(hourly):
     assert (left.base_url, left.unread) == (nowhere.base_url, 12)
 
 
-async def test_one_response_that_cannot_be_read_keeps_no_other_from_it(hourly):
-    odd = await created(hourly, "odd")
-    for number in range(9):
-        await created(hourly, f"even {number}")
+async def test_responses_that_cannot_be_read_by_themselves_keep_no_other_from_it(hourly):
+    odd = [await created(hourly, f"odd {number}") for number in range(MOST_FAILURES + 1)]
+    await created(hourly, "even")
     await hourly.clock.sleep(HOUR)
-    match = {"method": "GET", "path_regex": odd.response_id}
+    ids = "|".join(attempt.response_id for attempt in odd)
+    match = {"method": "GET", "path_regex": ids}
     hourly.control.add_fault("status", match=match, times=None, status=400)
 
     report = await harvest(hourly, abreast=1)
 
-    assert counted(report) == {"read": 10, "completed": 9, "unread": 1}
+    assert counted(report) == {"read": 7, "completed": 1, "unread": 6}
     assert report.left == ()
+
+
+async def test_an_account_is_left_after_failures_in_a_row_only(hourly):
+    attempt = await created(hourly, "one")
+    book = AccountBook(BenchAccounts(hourly, Tally(Told())))
+    for _ in range(MOST_FAILURES - 1):
+        book.failed(attempt, AnswerUnreadable())
+    book.worked(attempt)
+    for _ in range(MOST_FAILURES - 1):
+        book.failed(attempt, AnswerUnreadable())
+    assert await book.reader_for(attempt) is not None
+
+    book.failed(attempt, AnswerUnreadable())
+
+    assert await book.reader_for(attempt) is None
 
 
 async def test_what_may_be_lost_unread_is_warned_of_once(hourly):

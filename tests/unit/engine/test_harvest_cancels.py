@@ -133,6 +133,7 @@ async def test_what_no_call_of_a_completed_flow_run_asked_for_is_named_once(hour
     again = hourly.call("asked for", execution="state-2:host:2")
     take = Take(again.draft, again.origin.execution, (), "claim", hourly.clock.now())
     await hourly.ledger.do(take)
+    unsent = (await hourly.ledger.do(Plan(hourly.call("unsent").draft, 0.0))).attempt
     runs, told = Runs(Ended(completed={RUN: "state-2"})), Told()
 
     report = await harvest(hourly, runs, told=told)
@@ -149,13 +150,17 @@ async def test_what_no_call_of_a_completed_flow_run_asked_for_is_named_once(hour
     assert counted(third)["cancelled"] == 1
     assert (await hourly.ledger.attempt(orphan.id)).cancel_reason is CancelReason.ORPHANED
     assert (await hourly.ledger.attempt(asked.id)).state is AttemptState.SUBMITTED
+    assert (await hourly.ledger.attempt(unsent.id)).state is AttemptState.PLANNED
 
 
 async def test_flow_runs_that_may_go_on_are_left_alone(hourly):
     attempt = await created(hourly, "one")
 
-    report = await harvest(hourly, Runs())
+    runs = Runs()
 
+    report = await harvest(hourly, runs)
+
+    assert runs.asked == [{RUN}]
     assert counted(report) == {"read": 1, "at_work": 1}
     assert (await hourly.ledger.attempt(attempt.id)).cancel_wanted_at is None
 

@@ -1,0 +1,98 @@
+"""Run a cell of the crash matrix, and count what came of it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from lab import ABREAST
+from matrix_cells import Found
+
+from prefect_responses.emulator.server import EmulatorThread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from lab import Lab
+    from matrix_cells import Cell
+
+#: Seconds that a response takes: so long that one poll finds it still at work.
+SECONDS = 0.8
+#: Seconds that a response takes which never ends by itself, and that it may take.
+NEVER, DEADLINE = 3600.0, 1.5
+STORY = "cell"
+
+
+@dataclass
+class Bench:
+    """Labs for cells: one where responses end, one beside it where they do not.
+
+    Args:
+        ending: for cells whose responses end by themselves.
+        endless: for cells with a deadline.
+        first_ids: the response IDs that the first process of a cell submitted.
+    """
+
+    ending: Lab
+    endless: Lab
+    first_ids: dict[Cell, set[str]] = field(default_factory=dict)
+
+    def lab(self, cell: Cell) -> Lab:
+        """Return the lab of *cell*."""
+        return self.endless if cell.has_deadline else self.ending
+
+    def note_first(self, cell: Cell) -> None:
+        """Remember what was submitted for *cell* until now."""
+        self.first_ids[cell] = self._ids(cell)
+
+    def found(self, cell: Cell) -> Found:
+        """Count what came of *cell*, whose runs have ended."""
+        lab, ids = self.lab(cell), self._ids(cell)
+        ends = [fact for fact in lab.notes("ended") if fact[0] == cell.text]
+        return Found(
+            posts=lab.posts(cell.text),
+            cancels=sum(cancelled in ids for cancelled in lab.cancelled_ids()),
+            adopted=bool(ends) and ends[-1][1] in self.first_ids[cell],
+            outcomes=tuple(lab.attempts(cell.text)),
+            told=tuple(fact[2] for fact in ends),
+        )
+
+    def _ids(self, cell: Cell) -> set[str]:
+        creates = self.lab(cell).creates(cell.text)
+        return {entry["response_id"] for entry in creates if entry["accepted"]}
+
+
+def parameters_of(cell: Cell) -> dict[str, Any]:
+    """Return what the story of *cell* is called with."""
+    seconds = DEADLINE if cell.has_deadline else 0.0
+    return {"text": cell.text, "stream": cell.mode == "stream", "seconds": seconds}
+
+
+@contextmanager
+def bench_beside(lab: Lab) -> Iterator[Bench]:
+    """Give a bench around *lab*."""
+    lab.control.set_latency(f"constant:{SECONDS}")
+    with EmulatorThread(seed=2, latency=f"constant:{NEVER:.0f}") as emulator:
+        yield Bench(lab, replace(lab.beside("endless"), emulator=emulator))
+
+
+def kill_and_run_all_again(bench: Bench, cells: Iterable[Cell], action: str) -> dict[Cell, int]:
+    """Let the process of each cell end at its point, and run it again, some side by side.
+
+    Returns:
+        The exit codes of the first processes.
+    """
+    # Here, not in the threads: which server is Prefect's is said in a context that they lack.
+    runs = {cell: bench.lab(cell).plan(STORY, **parameters_of(cell)) for cell in cells}
+
+    def twice(cell: Cell, run: str) -> int:
+        code = bench.lab(cell).finish(run, STORY, crash=f"{cell.point}:{action}")
+        bench.note_first(cell)
+        bench.lab(cell).finish(run, STORY)
+        return code
+
+    with ThreadPoolExecutor(ABREAST) as threads:
+        ends = {cell: threads.submit(twice, cell, run) for cell, run in runs.items()}
+        return {cell: end.result() for cell, end in ends.items()}
