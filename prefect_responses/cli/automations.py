@@ -32,7 +32,7 @@ async def create(  # noqa: PLR0913 - each is one option of the command
         every: All flow runs, whatever their tags.
         heartbeat_seconds: PREFECT_FLOWS_HEARTBEAT_FREQUENCY of these flows.
         within: Seconds without a heartbeat that end a run; three heartbeats if left out.
-        max_runs: Runs of one flow run, the first one and those by hand included.
+        max_runs: Runs of one flow run, 2 to 9, the first and those by hand included.
         delay: Seconds between a crash and the next run.
     """
     if every and tag is not None:

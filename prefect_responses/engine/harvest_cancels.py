@@ -60,20 +60,21 @@ class Cancels:
         await each_abreast(one_by_one(attempts), self._deliver, self._round.choices.abreast)
 
     async def _deliver(self, attempt: Attempt) -> Attempt:
-        if await self._can_be_told(attempt):
-            attempt = await self._send(attempt)
+        known = await self._read_first(attempt)
+        if known is not None:
+            attempt = await self._send(known)
         self._round.tally.answered_cancel(attempt)
         return attempt
 
-    async def _can_be_told(self, attempt: Attempt) -> bool:
-        """Tell whether the account of *attempt* works, reading it once if that is not known.
+    async def _read_first(self, attempt: Attempt) -> Attempt | None:
+        """Return *attempt*, read once if it is not known whether its account works; None if not.
 
         An endpoint that hangs would else be waited for three times: cancel, read, and read for why.
         """
         if self._round.book.has_worked(attempt):
-            return True
+            return attempt
         look = await self._reads.look(attempt)
-        return look is not None and (look.error is None or look.missing)
+        return look.attempt if look is not None and (not look.error or look.missing) else None
 
     async def _send(self, attempt: Attempt) -> Attempt:
         reader = await self._round.book.reader_for(attempt)

@@ -80,17 +80,18 @@ class StreamProgress:
     async def _keep(self) -> None:
         while True:
             await self._heard.wait()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._is_much.wait(), self._pace.wait(self.state.length))
+            with suppress(TimeoutError):  # `wait_for` would swallow a cancel that comes just then
+                async with asyncio.timeout(self._pace.wait(self.state.length)):
+                    await self._is_much.wait()
             await self._save()
             reach(CrashPoint.WHILE_STREAMING)
 
     async def _save(self) -> None:
+        self._heard.clear()
+        self._is_much.clear()
         if not self._unsaved or self.state.response is not None:
             return
         self._unsaved = 0
-        self._heard.clear()
-        self._is_much.clear()
         kept = orjson.dumps(snapshot(self.state))
         verb = RecordProgress(self._attempt.id, self.state.cursor, kept, self._clock.now())
         with suppress(LedgerError):

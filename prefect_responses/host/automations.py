@@ -1,11 +1,13 @@
 """Automations on Prefect's server by which a flow run whose processes died comes back by itself.
 
-Three of them, each of which does one thing and can be read, paused and deleted in Prefect's UI:
+Four of them, each of which does one thing and can be read, paused and deleted in Prefect's UI:
 
 - A flow run whose heartbeats stopped is Crashed. Prefect's servers do not look for such runs.
-- A crashed flow run of a deployment is put into AwaitingRetry, up to a number of runs, and after a
-  delay: a worker that lives may report a crash twice, and the second report would end the re-run.
-- A flow run that crashes again and again before it begins is Failed. Its run count stands still, so
+- A crashed flow run of a deployment is put into AwaitingRetry after a delay: a worker that lives
+  reports a crash twice, before and after the hooks, which takes it two seconds, or fifty where it
+  is starved of CPU; the second report ends a re-run that has begun.
+- One that crashed in the last of its runs is Failed before that.
+- One that crashes again and again before it begins is Failed too. Its run count stands still, so
   no number of runs would ever stop it.
 
 An old and a new process may overlap, after an outage of the server for instance. The ledger is made
@@ -40,8 +42,9 @@ if TYPE_CHECKING:
 #: Names on the server; those that an earlier version gave must stay here to be found.
 CRASH = "prefect-responses: crash flow runs that lost their process"
 RERUN = "prefect-responses: run crashed flow runs again"
+LAST_RUN = "prefect-responses: give up flow runs that crashed in their last run"
 GIVE_UP = "prefect-responses: give up flow runs that crash before they begin"
-NAMES = (CRASH, RERUN, GIVE_UP)
+NAMES = (CRASH, RERUN, LAST_RUN, GIVE_UP)
 
 #: Tag of the flow runs that are cared for, unless others are named.
 TAG = "durable-responses"
@@ -50,7 +53,7 @@ HEARTBEAT = 180
 #: Heartbeats that are waited for: one may be lost and the next be late.
 HEARTBEATS = 3
 MAX_RUNS = 5
-DELAY = 30.0
+DELAY = 60.0
 
 #: Prefect sends heartbeats no faster than this, in seconds.
 _FASTEST_HEARTBEAT = 30
@@ -58,8 +61,12 @@ _FASTEST_HEARTBEAT = 30
 _SHORTEST_WAIT = 10
 #: Characters of what the server says when it refuses.
 _LONGEST_REASON = 400
-#: Time in which crashes that never began are counted.
-_SPELL = timedelta(hours=1)
+#: What a pattern of one digit can tell apart.
+_MAX_RUNS = range(2, 10)
+#: Reports of each crash that may come.
+_REPORTS = 2
+#: Seconds that it takes to find out that a run cannot begin, at the most.
+_BOOT = 120.0
 
 
 def patience(heartbeat: float, within: float | None = None) -> float:
@@ -92,7 +99,7 @@ class Recovery:
     Args:
         tags: flow runs with any of these tags; none for all flow runs.
         within: seconds without a heartbeat after which a flow run is Crashed.
-        max_runs: runs of one flow run, the first one and those by hand included.
+        max_runs: runs of one flow run, 2 to 9, the first one and those by hand included.
         delay: seconds between a crash and the next run.
 
     Raises:
@@ -107,8 +114,10 @@ class Recovery:
     def __post_init__(self) -> None:
         if not all(self.tags):
             raise RequestInvalid("A tag has at least one character.")
-        if self.max_runs < 2:  # noqa: PLR2004 - with one run there is nothing to run again
-            raise RequestInvalid("Without a second run nothing comes back: take 2 runs or more.")
+        if self.max_runs not in _MAX_RUNS:
+            raise RequestInvalid(
+                f"A flow run can be run 2 to 9 times, not {self.max_runs}: once is not again."
+            )
         for name, seconds in (("within", self.within), ("delay", self.delay)):
             if seconds < _SHORTEST_WAIT:
                 raise RequestInvalid(
@@ -122,7 +131,7 @@ class Recovery:
 
 def automations_of(recovery: Recovery) -> tuple[AutomationCore, ...]:
     """Return the automations by which *recovery* happens."""
-    return _crash(recovery), _rerun(recovery), _give_up(recovery)
+    return _crash(recovery), _rerun(recovery), _last_run(recovery), _give_up(recovery)
 
 
 def _crash(recovery: Recovery) -> AutomationCore:
@@ -146,14 +155,15 @@ def _crash(recovery: Recovery) -> AutomationCore:
 
 
 def _rerun(recovery: Recovery) -> AutomationCore:
-    # A crash starts the wait anew, and any other event of its run count ends it.
+    # A crash starts the wait anew, and any other state ends it. That holds for every run count: if
+    # the last run were not looked at, its wait would not end, and what completed would run again.
     trigger = EventTrigger(
         posture=Posture.Proactive,
         after={"prefect.flow-run.Crashed"},
         expect={"prefect.flow-run.*"},
         within=timedelta(seconds=recovery.delay),
         for_each={"prefect.resource.id"},
-        match=_crashed_and_has_runs_left(recovery),
+        match=_of_run_counts(_BEGUN),
         match_related=_deployed(recovery),
     )
     action = ChangeFlowRunState(
@@ -163,20 +173,38 @@ def _rerun(recovery: Recovery) -> AutomationCore:
     return _automation(RERUN, trigger, action, f"{_whose(recovery)} that crashed is {does}.")
 
 
+def _last_run(recovery: Recovery) -> AutomationCore:
+    trigger = EventTrigger(
+        posture=Posture.Reactive,
+        expect={"prefect.flow-run.Crashed"},
+        for_each={"prefect.resource.id"},
+        match=_of_run_counts(f"[{recovery.max_runs}-9]", "[1-9][0-9]*"),
+        match_related=_deployed(recovery),
+    )
+    action = ChangeFlowRunState(
+        state=StateType.FAILED,
+        message=f"It crashed in the last of its {recovery.max_runs} runs, and is not run again.",
+    )
+    does = f"that crashed in the last of its {recovery.max_runs} runs is failed"
+    return _automation(LAST_RUN, trigger, action, f"{_whose(recovery)} {does}.")
+
+
 def _give_up(recovery: Recovery) -> AutomationCore:
-    # The first crash opens the count and is not in it. Crashes that each had a run of their own
-    # run out of run counts before they reach it.
+    # The first crash opens the count and is not in it. Crashes that each had a run of their own run
+    # out of runs before they reach it, even if each is reported twice.
+    crashes = _REPORTS * recovery.max_runs
+    spell = crashes * (recovery.delay + _BOOT)
     trigger = EventTrigger(
         posture=Posture.Reactive,
         after={"prefect.flow-run.Crashed"},
         expect={"prefect.flow-run.Crashed"},
-        threshold=recovery.max_runs - 1,
-        within=_SPELL,
+        threshold=crashes - 1,
+        within=timedelta(seconds=spell),
         for_each={"prefect.resource.id"},
-        match=_crashed_and_has_runs_left(recovery),
+        match=_of_run_counts(_BEGUN),
         match_related=_deployed(recovery),
     )
-    often = f"{recovery.max_runs} times within an hour"
+    often = f"{crashes} times within {spell / 60:.0f} minutes"
     action = ChangeFlowRunState(
         state=StateType.FAILED,
         message=f"It crashed {often}, not always after it had begun. Repair what starts it, and "
@@ -200,10 +228,12 @@ def _whose(recovery: Recovery) -> str:
     return f"A flow run tagged {names}" if names else "A flow run"
 
 
-def _crashed_and_has_runs_left(recovery: Recovery) -> dict[str, str | list[str]]:
-    # Run count 0 never began and holds nothing that was paid for.
-    counts = [str(count) for count in range(1, recovery.max_runs)]
-    return {"prefect.resource.id": "prefect.flow-run.*", "prefect.run-count": counts}
+#: Run count 0 never began and holds nothing that was paid for.
+_BEGUN = "[1-9]*"
+
+
+def _of_run_counts(*patterns: str) -> dict[str, str | list[str]]:
+    return {"prefect.resource.id": "prefect.flow-run.*", "prefect.run-count": [*patterns]}
 
 
 def _tagged(recovery: Recovery) -> list[dict[str, str | list[str]]]:

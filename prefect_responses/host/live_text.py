@@ -224,7 +224,8 @@ class _Writer:
                     await self._heard.is_new.wait()
                     await self._write(client)
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._heard.is_over.wait(), self._pause())
+                        async with asyncio.timeout(self._pause()):
+                            await self._heard.is_over.wait()
                 await self._write(client)
 
     def _pause(self) -> float:

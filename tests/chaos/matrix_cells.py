@@ -55,6 +55,11 @@ class Cell:
         """Tell whether its response never ends by itself."""
         return self.point in OF_A_DEADLINE
 
+    @property
+    def is_amid(self) -> bool:
+        """Tell whether its response must still be at work when it is looked at."""
+        return self.point in OF_ONE_MODE
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -138,7 +143,7 @@ def points_of(mode: Mode) -> tuple[CrashPoint, ...]:
 def cells_of(way: Way) -> tuple[Cell, ...]:
     """Return every cell of one way, those that take longest first."""
     cells = (Cell(point, mode, way) for mode in Mode for point in points_of(mode))
-    return tuple(sorted(cells, key=lambda cell: not cell.has_deadline))
+    return tuple(sorted(cells, key=lambda cell: not (cell.has_deadline or cell.is_amid)))
 
 
 def pairwise(way: Way) -> tuple[Cell, ...]:

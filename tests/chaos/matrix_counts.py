@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,35 +13,36 @@ from matrix_cells import Found
 from prefect_responses.emulator.server import EmulatorThread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from lab import Lab
     from matrix_cells import Cell
 
-#: Seconds that a response takes: so long that one poll finds it still at work.
-SECONDS = 0.8
-#: Seconds that a response takes which never ends by itself, and that it may take.
-NEVER, DEADLINE = 3600.0, 1.5
+#: Seconds until the response of a cell with a deadline is cancelled.
+DEADLINE = 1.5
+#: Seconds that responses take, by what is to be seen of them: their end, that they are at work (on
+#: a busy machine too), or that a deadline ends them.
+LATENCIES = {"ending": 0.8, "at work": 4.0, "endless": 3600.0}
 STORY = "cell"
 
 
 @dataclass
 class Bench:
-    """Labs for cells: one where responses end, one beside it where they do not.
+    """Labs for cells, each with an API of its own.
 
     Args:
-        ending: for cells whose responses end by themselves.
-        endless: for cells with a deadline.
+        labs: by what is to be seen of their responses.
         first_ids: the response IDs that the first process of a cell submitted.
     """
 
-    ending: Lab
-    endless: Lab
+    labs: dict[str, Lab]
     first_ids: dict[Cell, set[str]] = field(default_factory=dict)
 
     def lab(self, cell: Cell) -> Lab:
         """Return the lab of *cell*."""
-        return self.endless if cell.has_deadline else self.ending
+        if cell.has_deadline:
+            return self.labs["endless"]
+        return self.labs["at work" if cell.is_amid else "ending"]
 
     def note_first(self, cell: Cell) -> None:
         """Remember what was submitted for *cell* until now."""
@@ -71,15 +72,31 @@ def parameters_of(cell: Cell) -> dict[str, Any]:
 
 
 @contextmanager
-def bench_beside(lab: Lab) -> Iterator[Bench]:
-    """Give a bench around *lab*."""
-    lab.control.set_latency(f"constant:{SECONDS}")
-    with EmulatorThread(seed=2, latency=f"constant:{NEVER:.0f}") as emulator:
-        yield Bench(lab, replace(lab.beside("endless"), emulator=emulator))
+def bench_of(*labs: Lab) -> Iterator[Bench]:
+    """Give a bench of three labs, whose emulators are replaced."""
+    with ExitStack() as stack:
+        emulators = {
+            name: stack.enter_context(EmulatorThread(seed=seed, latency=f"constant:{seconds}"))
+            for seed, (name, seconds) in enumerate(LATENCIES.items())
+        }
+        yield Bench(
+            {
+                name: replace(lab, emulator=emulator)
+                for lab, (name, emulator) in zip(labs, emulators.items(), strict=True)
+            }
+        )
 
 
-def kill_and_run_all_again(bench: Bench, cells: Iterable[Cell], action: str) -> dict[Cell, int]:
+def kill_and_run_all_again(
+    bench: Bench, cells: Iterable[Cell], action: str, tell: Callable[[Cell], None] = lambda _: None
+) -> dict[Cell, int]:
     """Let the process of each cell end at its point, and run it again, some side by side.
+
+    Args:
+        bench: where they run.
+        cells: what is run.
+        action: `kill` or `term`.
+        tell: hears of each cell that is done.
 
     Returns:
         The exit codes of the first processes.
@@ -91,6 +108,7 @@ def kill_and_run_all_again(bench: Bench, cells: Iterable[Cell], action: str) -> 
         code = bench.lab(cell).finish(run, STORY, crash=f"{cell.point}:{action}")
         bench.note_first(cell)
         bench.lab(cell).finish(run, STORY)
+        tell(cell)
         return code
 
     with ThreadPoolExecutor(ABREAST) as threads:

@@ -21,11 +21,13 @@ from prefect_responses import (
     acreate_response,
     arespond,
     create_response,
+    follow,
     respond,
 )
 from prefect_responses.client.http import HttpResponsesApi
+from prefect_responses.decisions.stream_fold import Piece
 from prefect_responses.errors import LedgerLocked, ResponsesError, ResponseTimedOut
-from prefect_responses.ledger import Ledger
+from prefect_responses.ledger import Ledger, RecordProgress
 
 MODEL = "echo"
 #: Seconds after a cancel in which a late answer is waited for.
@@ -132,6 +134,46 @@ def fails_once(text: str) -> str:
     if first_time("flow"):
         raise Transient
     return response_id
+
+
+# --- a long stream --------------------------------------------------------------------------------
+
+
+def long_text(words: int) -> str:
+    """Return a text that is streamed in so many pieces, not all of one byte a character."""
+    odd = ("Größe", "世界", "🌍", "naïve", "line\nbreak")
+    return " ".join(odd[n % 5] if n % 7 == 0 else f"word{n}" for n in range(words))
+
+
+def note_commits() -> None:
+    """Write down each commit of a stream's progress."""
+    do = Ledger.do
+
+    async def noting(self: Ledger, verb: Any) -> Any:
+        done = await do(self, verb)
+        if isinstance(verb, RecordProgress):
+            note("commits", verb.cursor)
+        return done
+
+    Ledger.do = noting  # type: ignore[method-assign]
+
+
+@flow
+def long_stream(words: int) -> None:
+    """Follow a long stream, store its text piece by piece, and then take the whole answer."""
+    from stored_text import StoredText  # noqa: PLC0415 - other stories do without
+
+    note_commits()
+    run = create_response(model=MODEL, input=long_text(words), stream=True)
+    following = follow(run)
+    stored = StoredText(Path(os.environ["LAB_FOLDER"]) / "pieces")
+    whole, ours = time.process_time(), time.thread_time()
+    for piece in following.text():
+        assert isinstance(piece, Piece), "nothing was begun again"
+        stored.put(piece.offset, piece.text)
+    # What the consumer took in this thread is its own.
+    note("seconds", time.process_time() - whole - (time.thread_time() - ours))
+    note("answer", following.result().output_text)
 
 
 # --- subflows -------------------------------------------------------------------------------------

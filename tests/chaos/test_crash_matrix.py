@@ -8,24 +8,29 @@ from __future__ import annotations
 import signal
 
 import pytest
-from matrix_cells import Way, cells_of, pairwise, promise_of
-from matrix_counts import bench_beside, kill_and_run_all_again
+from matrix_cells import Mode, Way, cells_of, pairwise, promise_of
+from matrix_counts import bench_of, kill_and_run_all_again
 
 from prefect_responses.engine.crash_points import CrashPoint
 
 KILLED, TERMINATED = cells_of(Way.FLOW_KILLED), pairwise(Way.FLOW_TERMINATED)
+GROUPS = {
+    "polled and killed": [cell for cell in KILLED if cell.mode is Mode.POLL],
+    "streamed and killed": [cell for cell in KILLED if cell.mode is Mode.STREAM],
+    "terminated": TERMINATED,
+}
 
 
 @pytest.fixture
 def bench(lab):
-    with bench_beside(lab) as bench:
+    with bench_of(lab, lab, lab) as bench:
         yield bench
 
 
-@pytest.mark.parametrize(
-    ("cells", "action"), [(KILLED, "kill"), (TERMINATED, "term")], ids=["killed", "terminated"]
-)
-def test_run_again_after_any_crash(bench, cells, action):
+@pytest.mark.parametrize("cells", GROUPS.values(), ids=GROUPS)
+def test_run_again_after_any_crash(lab, bench, cells):
+    action = "term" if cells is TERMINATED else "kill"
+
     codes = kill_and_run_all_again(bench, cells, action)
 
     assert {cell for cell, code in codes.items() if code == 0} == set(), "it was not ended there"
@@ -33,7 +38,7 @@ def test_run_again_after_any_crash(bench, cells, action):
         assert set(codes.values()) == {-signal.SIGKILL}
     found = {cell: bench.found(cell) for cell in cells}
     broken = {cell: found[cell] for cell in cells if promise_of(cell).breaches(found[cell])}
-    assert broken == {}, bench.ending.all_logs()
+    assert broken == {}, lab.all_logs()
 
 
 def test_every_point_is_killed_and_terminated():

@@ -149,7 +149,7 @@ class WorkerLab(Lab):
         It waits when it has read its response since it began.
         """
         pid = self.pid_of(run_id, attempt=attempt)
-        self.wait_for(lambda: self.attempts(text, "state") == ["submitted"])
+        self.wait_for(lambda: "submitted" in self.attempts(text, "state"))
         [entry] = self.creates(text)
         path = f"/v1/responses/{entry['response_id']}"
         read = len(self.control.journal(method="GET", path_prefix=path))

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import socket
-from uuid import uuid4
 
 import pytest
+from prefect.blocks.core import Block
 from prefect.blocks.system import Secret
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import (
-    BlockDocumentCreate,
-    BlockSchemaCreate,
-    BlockTypeCreate,
-)
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.utilities.dispatch import get_registry_for_type
 
 from prefect_responses import ResponseLedger, ResponsesCredentials
 from prefect_responses.attempt import Endpoint
@@ -119,16 +114,16 @@ async def test_a_block_that_is_not_there_is_none(reference):
 
 
 async def test_a_block_of_a_kind_that_this_process_does_not_know_is_none():
-    async with get_client() as client:
-        kind = await client.create_block_type(BlockTypeCreate(name="Ours", slug=f"ours-{uuid4()}"))
-        schema = await client.create_block_schema(BlockSchemaCreate(block_type_id=kind.id))
-        document = BlockDocumentCreate(
-            name="x", data={}, block_schema_id=schema.id, block_type_id=kind.id
-        )
-        await client.create_block_document(document)
+    class OnlyThere(ResponsesCredentials):
+        """A kind of another process's own."""
+
+        _block_type_slug = "only-there"
+
+    await OnlyThere(api_key=KEY).asave("x", overwrite=True)
+    del get_registry_for_type(Block)["only-there"]
 
     with pytest.raises(CredentialsMissing, match="cannot be loaded"):
-        await connection_for(f"block:{kind.slug}/x", HERE)
+        await connection_for("block:only-there/x", HERE)
 
 
 async def test_a_deleted_block_is_none():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from datetime import timedelta
+from fnmatch import fnmatchcase
 
 import pytest
 from prefect.automations import Posture
@@ -30,7 +31,8 @@ def refusal(capsys, *arguments):
         (("--tag", ""), "A tag has at least one character."),
         (("--heartbeat-seconds", "10"), "30 seconds apart at the least, not 10."),
         (("--within", "200"), "every 180 seconds cannot be waited for only 200"),
-        (("--max-runs", "1"), "Without a second run nothing comes back"),
+        (("--max-runs", "1"), "2 to 9 times, not 1"),
+        (("--max-runs", "10"), "2 to 9 times, not 10"),
         (("--delay", "5"), "10 seconds at the least, not 5 as delay."),
     ],
 )
@@ -54,31 +56,39 @@ def test_a_server_that_is_not_there_is_said_in_one_line(capsys):
 
 
 def test_the_defaults_fit_the_heartbeats_that_prefect_sends():
-    crash, rerun, give_up = automations_of(Recovery())
+    made = automations_of(Recovery())
+    crash, rerun, *_ = made
 
-    assert (crash.name, rerun.name, give_up.name) == NAMES
+    assert tuple(one.name for one in made) == NAMES
     assert crash.trigger.within == timedelta(seconds=3 * 180)
-    assert rerun.trigger.within == timedelta(seconds=30)
+    assert rerun.trigger.within == timedelta(seconds=60)
     assert crash.trigger.posture is rerun.trigger.posture is Posture.Proactive
-    assert [made.actions[0].state for made in (crash, rerun, give_up)] == [
+    assert [one.actions[0].state for one in made] == [
         StateType.CRASHED,
         StateType.SCHEDULED,
         StateType.FAILED,
+        StateType.FAILED,
     ]
     # A forced crash would end runs that have completed in the meantime.
-    assert not any(made.actions[0].force for made in (crash, rerun, give_up))
+    assert not any(one.actions[0].force for one in made)
 
 
-def test_only_runs_that_began_and_have_runs_left_are_run_again():
-    _, rerun, give_up = automations_of(Recovery(max_runs=4))
+@pytest.mark.parametrize("most", [2, 5, 9])
+def test_every_run_count_from_the_last_run_on_is_given_up(most):
+    _, rerun, last_run, give_up = automations_of(Recovery(max_runs=most))
+    patterns = last_run.trigger.match["prefect.run-count"]
+    [begun] = rerun.trigger.match["prefect.run-count"]
 
-    assert rerun.trigger.match["prefect.run-count"] == ["1", "2", "3"]
-    # Three crashes of three run counts do not make four.
-    assert give_up.trigger.threshold == 3
+    for count in range(120):
+        is_last = any(fnmatchcase(str(count), pattern) for pattern in patterns)
+        assert is_last == (count >= most)
+        assert fnmatchcase(str(count), begun) == (count >= 1)
+    # What crashes in each of its runs, and is reported twice each time, does not reach it before.
+    assert give_up.trigger.threshold > 2 * (most - 1)
 
 
 def test_tags_are_no_patterns():
-    crash, rerun, _ = automations_of(Recovery(tags=("team[1]*", "b")))
+    crash, rerun, *_ = automations_of(Recovery(tags=("team[1]*", "b")))
 
     [tagged] = crash.trigger.match_related
     assert tagged["prefect.resource.id"] == ["prefect.tag.team[[]1][*]", "prefect.tag.b"]
@@ -87,10 +97,11 @@ def test_tags_are_no_patterns():
 
 
 def test_all_runs_means_all_that_can_be_run_again():
-    crash, rerun, give_up = automations_of(Recovery(tags=()))
+    crash, rerun, last_run, give_up = automations_of(Recovery(tags=()))
 
     assert crash.trigger.match_related == []
     assert [dict(each.root) for each in rerun.trigger.match_related] == [
         {"prefect.resource.role": "deployment"}
     ]
-    assert give_up.trigger.match_related == rerun.trigger.match_related
+    for each in (last_run, give_up):
+        assert each.trigger.match_related == rerun.trigger.match_related

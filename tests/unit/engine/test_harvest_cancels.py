@@ -70,6 +70,7 @@ async def test_a_cancel_that_comes_too_late_keeps_the_answer(hourly):
     await harvest(hourly)
 
     assert (await hourly.ledger.attempt(attempt.id)).outcome is Outcome.COMPLETED
+    assert hourly.cancels() == []
 
 
 async def test_undeliverable_cancels_stay_owed_and_hide_no_other(hourly, monkeypatch):
