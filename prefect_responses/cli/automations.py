@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 from prefect_responses.cli import printing
 from prefect_responses.cli.finding import Flag
 from prefect_responses.errors import RequestInvalid
-from prefect_responses.host import automations
+from prefect_responses.host import automations, recovery
 
 app = App(name="automations", help="Let flow runs whose processes died come back by themselves.")
 
@@ -20,10 +20,10 @@ async def create(  # noqa: PLR0913 - each is one option of the command
     *,
     tag: Annotated[list[str] | None, Parameter(negative="")] = None,
     every: Annotated[Flag, Parameter(name="--all")] = False,
-    heartbeat_seconds: float = automations.HEARTBEAT,
+    heartbeat_seconds: float = recovery.HEARTBEAT,
     within: float | None = None,
-    max_runs: int = automations.MAX_RUNS,
-    delay: float = automations.DELAY,
+    max_runs: int = recovery.MAX_RUNS,
+    delay: float = recovery.DELAY,
 ) -> None:
     """Create the automations on the Prefect server of the current profile, or update them.
 
@@ -37,11 +37,11 @@ async def create(  # noqa: PLR0913 - each is one option of the command
     """
     if every and tag is not None:
         raise RequestInvalid("Give --tag or --all, not both.")
-    tags = () if every else tuple(tag or [automations.TAG])
-    waited = automations.patience(heartbeat_seconds, within)
-    recovery = automations.Recovery(tags, waited, max_runs, delay)
-    changes = await automations.install(recovery)
-    for made in automations.automations_of(recovery):
+    tags = () if every else tuple(tag or [recovery.TAG])
+    waited = recovery.patience(heartbeat_seconds, within)
+    wanted = recovery.Recovery(tags, waited, max_runs, delay)
+    changes = await automations.install(wanted)
+    for made in recovery.automations_of(wanted):
         _say(f"{changes[made.name]}: {made.name}\n  {made.description}")
     _say(_advice(heartbeat_seconds))
 
@@ -74,7 +74,7 @@ async def delete() -> None:
 
 
 def _advice(heartbeat: float) -> str:
-    if heartbeat == automations.HEARTBEAT:
+    if heartbeat == recovery.HEARTBEAT:
         return "Heartbeats are expected as often as Prefect sends them by default."
     return (
         f"Set PREFECT_FLOWS_HEARTBEAT_FREQUENCY={heartbeat:g} wherever these flows run: with "

@@ -124,7 +124,7 @@ class _Heard:
         if len(text) > LONGEST:
             facts += f" · only the last {LONGEST:,} are shown"
             text = "…" + text[-LONGEST:]
-        return f"> {facts}\n\n{defused(text)}"
+        return f"**{facts}**\n\n{defused(text)}"
 
     def _facts(self, length: int) -> Iterator[str]:
         if isinstance(model := self._response.get("model"), str):

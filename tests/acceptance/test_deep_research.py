@@ -9,7 +9,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,6 +67,7 @@ class Stage:
     emulator: EmulatorThread
     folder: Path
     environment: dict[str, str]
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def plan(self, question: str, minutes: float = 5.0) -> Story:
         parameters = {"question": question, "model": "script", "minutes": minutes}
@@ -78,9 +79,17 @@ class Stage:
         command = (sys.executable, "-m", "prefect.flow_engine", f"{FLOW}:deep_research")
         run_id = {"PREFECT__FLOW_RUN_ID": str(story.run_id)}
         with (self.folder / f"{story.run_id}.log").open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command, env={**os.environ, **self.environment, **run_id}, stdout=log, stderr=log
             )
+        self.started.append(process)
+        return process
+
+    def stop_all(self) -> None:
+        """Leave no process behind."""
+        for process in self.started:
+            process.kill()
+            process.wait()
 
     def out_of_time(self) -> Story:
         story = self.plan("How long is it?", minutes=1.5 / 60)
@@ -104,7 +113,7 @@ def stage(prefect_server, tmp_path):
     with EmulatorThread(seed=1, settings={"token_rate": 50}) as emulator:
         for match, text in (("Is it", SHORT), ("How long", LONG), ("What if", KILLED)):
             emulator.control.add_replies({"match": match, "text": text})
-        yield Stage(
+        stage = Stage(
             emulator,
             tmp_path,
             {
@@ -114,6 +123,10 @@ def stage(prefect_server, tmp_path):
                 "PREFECT_INTEGRATIONS_RESPONSES_LEDGER_URL": f"sqlite:///{tmp_path / 'ledger.db'}",
             },
         )
+        try:
+            yield stage
+        finally:
+            stage.stop_all()
 
 
 def test_an_answer_is_reported(stage, monkeypatch):
@@ -165,7 +178,7 @@ def went_on_amid_its_stream(story: Story) -> None:
     assert story.state.is_completed()
     assert report.endswith(f"## Answer\n\n{KILLED}")
     assert live.endswith(f"\n\n{KILLED}")
-    assert "· completed\n" in live
+    assert "· completed**\n" in live
     assert story.posts() == 1
     reads = story.emulator.control.journal(method="GET")
     assert any("starting_after" in entry["query"] for entry in reads)

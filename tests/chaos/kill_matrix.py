@@ -27,9 +27,9 @@ from matrix_workers import CellLab, WorkerRuns  # noqa: E402
 from nursery import Nursery  # noqa: E402
 from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: E402
 from rich.console import Console  # noqa: E402
-from rich.markdown import Markdown  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: E402
 from rich.progress import TimeElapsedColumn as Elapsed  # noqa: E402
+from rich.table import Table  # noqa: E402
 
 from flows.demo.servers import Servers  # noqa: E402
 from prefect_responses.emulator.server import EmulatorThread  # noqa: E402
@@ -178,12 +178,21 @@ def _report(matrix: Matrix, console: Console, seconds: float, *, is_written: boo
     facts = matrix.facts.report(STREAM) if matrix.facts else {}
     for breach in matrix.breaches:
         console.print(f"[bold red]not as promised[/] {breach}")
-    console.print(Markdown(table_of(matrix.found)), Markdown(facts_table(facts)))
+    console.print(_shown(table_of(matrix.found)), _shown(facts_table(facts)))
     held = "all as promised" if not matrix.breaches else f"{len(matrix.breaches)} not as promised"
     console.print(f"{len(matrix.found)} cells, {held}, {seconds:.0f} seconds")
     if is_written:
         write_between("kill matrix", f"{table_of(matrix.found)}\n\n{_conditions(matrix, held)}")
         write_between("long stream", facts_table(facts))
+
+
+def _shown(markdown: str) -> Table:
+    """Return a table of the page for the screen."""
+    head, _, *rows = (line.strip("| ").split(" | ") for line in markdown.splitlines())
+    table = Table(*head)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _conditions(matrix: Matrix, held: str) -> str:

@@ -114,12 +114,13 @@ async def test_a_block_that_is_not_there_is_none(reference):
 
 
 async def test_a_block_of_a_kind_that_this_process_does_not_know_is_none():
-    class OnlyThere(ResponsesCredentials):
+    class OnlyThere(Block):
         """A kind of another process's own."""
 
         _block_type_slug = "only-there"
+        only_there: str = "A schema that no other kind has: Prefect shares equal ones."
 
-    await OnlyThere(api_key=KEY).asave("x", overwrite=True)
+    await OnlyThere().asave("x", overwrite=True)
     del get_registry_for_type(Block)["only-there"]
 
     with pytest.raises(CredentialsMissing, match="cannot be loaded"):

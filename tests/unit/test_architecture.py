@@ -150,6 +150,7 @@ def test_the_public_names_are_these():
         "acancel_on_timeout",
         "acreate_response",
         "aenrich",
+        "akept_text",
         "arespond",
         "attach_hooks",
         "await_background_response",
@@ -158,6 +159,7 @@ def test_the_public_names_are_these():
         "durable_flow",
         "enrich",
         "follow",
+        "kept_text",
         "respond",
         "worth_retrying",
     ]

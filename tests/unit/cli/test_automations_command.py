@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from prefect_responses.cli.__main__ import main
-from prefect_responses.host.automations import NAMES, Recovery, automations_of
+from prefect_responses.host.recovery import NAMES, Recovery, automations_of
 
 
 def refusal(capsys, *arguments):
@@ -57,25 +57,26 @@ def test_a_server_that_is_not_there_is_said_in_one_line(capsys):
 
 def test_the_defaults_fit_the_heartbeats_that_prefect_sends():
     made = automations_of(Recovery())
-    crash, rerun, *_ = made
+    find, _, rerun, *_ = made
 
     assert tuple(one.name for one in made) == NAMES
-    assert crash.trigger.within == timedelta(seconds=3 * 180)
+    assert find.trigger.within == timedelta(seconds=3 * 180)
     assert rerun.trigger.within == timedelta(seconds=60)
-    assert crash.trigger.posture is rerun.trigger.posture is Posture.Proactive
+    assert find.trigger.posture is rerun.trigger.posture is Posture.Proactive
     assert [one.actions[0].state for one in made] == [
+        StateType.PAUSED,
         StateType.CRASHED,
         StateType.SCHEDULED,
         StateType.FAILED,
         StateType.FAILED,
     ]
-    # A forced crash would end runs that have completed in the meantime.
+    # By force a run would be ended that has suspended or completed in the meantime.
     assert not any(one.actions[0].force for one in made)
 
 
 @pytest.mark.parametrize("most", [2, 5, 9])
 def test_every_run_count_from_the_last_run_on_is_given_up(most):
-    _, rerun, last_run, give_up = automations_of(Recovery(max_runs=most))
+    _, _, rerun, last_run, give_up = automations_of(Recovery(max_runs=most))
     patterns = last_run.trigger.match["prefect.run-count"]
     [begun] = rerun.trigger.match["prefect.run-count"]
 
@@ -88,18 +89,19 @@ def test_every_run_count_from_the_last_run_on_is_given_up(most):
 
 
 def test_tags_are_no_patterns():
-    crash, rerun, *_ = automations_of(Recovery(tags=("team[1]*", "b")))
+    find, crash, rerun, *_ = automations_of(Recovery(tags=("team[1]*", "b")))
 
-    [tagged] = crash.trigger.match_related
+    [tagged] = find.trigger.match_related
+    assert crash.trigger.match_related == [tagged]
     assert tagged["prefect.resource.id"] == ["prefect.tag.team[[]1][*]", "prefect.tag.b"]
     assert rerun.trigger.match_related[0] == tagged
-    assert "tagged team[1]* or b" in crash.description
+    assert "tagged team[1]* or b" in find.description
 
 
 def test_all_runs_means_all_that_can_be_run_again():
-    crash, rerun, last_run, give_up = automations_of(Recovery(tags=()))
+    find, _, rerun, last_run, give_up = automations_of(Recovery(tags=()))
 
-    assert crash.trigger.match_related == []
+    assert find.trigger.match_related == []
     assert [dict(each.root) for each in rerun.trigger.match_related] == [
         {"prefect.resource.role": "deployment"}
     ]
