@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from prefect_responses.blocks.response_ledger import ResponseLedger
     from prefect_responses.blocks.responses_credentials import ResponsesCredentials
     from prefect_responses.decisions.policies import AwaitMode, InDoubtMode, OnChange
+    from prefect_responses.decisions.stream_fold import Piece, Restarted
     from prefect_responses.enrichment.prompts import Prompt
     from prefect_responses.enrichment.reports import EnrichReport
     from prefect_responses.enrichment.sinks import CsvSink
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from prefect_responses.tasks.response_result import ResponseResult
     from prefect_responses.tasks.response_run import ResponseRun
     from prefect_responses.tasks.retrying import worth_retrying
+    from prefect_responses.wire.stream_events import StreamEvent
 
     __version__: str
 
@@ -54,12 +56,15 @@ _HOMES = {
     "EnrichReport": "enrichment.reports",
     "InDoubtMode": "decisions.policies",
     "OnChange": "decisions.policies",
+    "Piece": "decisions.stream_fold",
     "Prompt": "enrichment.prompts",
     "ResponseLedger": "blocks.response_ledger",
     "ResponseResult": "tasks.response_result",
     "ResponseRun": "tasks.response_run",
     "ResponsesCredentials": "blocks.responses_credentials",
     "ResponsesError": "errors",
+    "Restarted": "decisions.stream_fold",
+    "StreamEvent": "wire.stream_events",
     "aawait_background_response": "tasks.await_background_response",
     "acancel_on_timeout": "tasks.cancel_on_timeout",
     "acreate_response": "tasks.create_response",
@@ -88,12 +93,15 @@ __all__ = [
     "EnrichReport",
     "InDoubtMode",
     "OnChange",
+    "Piece",
     "Prompt",
     "ResponseLedger",
     "ResponseResult",
     "ResponseRun",
     "ResponsesCredentials",
     "ResponsesError",
+    "Restarted",
+    "StreamEvent",
     "aawait_background_response",
     "acancel_on_timeout",
     "acreate_response",

@@ -240,9 +240,8 @@ def _after_the_end(attempt: Attempt, situation: Situation, policy: CallPolicy) -
         return Watch(until)
     if attempt.rejected is not None:
         return PlanNext()
-    if attempt.is_answered or attempt.outcome is Outcome.SURPLUS:
-        return Return()
-    if _timed_out_meanwhile(attempt, situation):
+    has_answer = attempt.is_answered or attempt.outcome is Outcome.SURPLUS
+    if has_answer or _timed_out_meanwhile(attempt, situation):
         return Return()
     if is_later_run(situation.run, attempt.run):
         return PlanNext()
