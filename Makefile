@@ -3,6 +3,7 @@
 #   make test   the full gate: lint, types, architecture, tests
 # All they write lies in this folder: .venv, .cache, .tmp, .demo. Beside them:
 #   make test-prefect-3.9   the tests of what differs between Prefect's versions, on 3.9
+#   make test-automations   a dead flow run that comes back, with real heartbeats (four minutes)
 #   make kill-matrix        every crash point in every way of dying, counted into the docs (minutes)
 
 SHELL := /bin/bash
@@ -28,7 +29,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Branch coverage of the durable core must be whole.
 COVERED := prefect_responses/decisions/*,prefect_responses/statuses.py,prefect_responses/identity.py,prefect_responses/ledger/*
 
-.PHONY: demo test lint types architecture tests test-prefect-3.9 kill-matrix lock clean
+.PHONY: demo test lint types architecture tests test-prefect-3.9 test-automations kill-matrix lock clean
 
 demo: .venv/installed
 	@$(BIN)/python -m flows.demo
@@ -74,6 +75,10 @@ test-prefect-3.9: .venv-prefect-3.9/installed
 # What the gate does pairwise, whole: docs/explanation/what-happens-when.md shows what it counted.
 kill-matrix: .venv/installed
 	@$(BIN)/python tests/chaos/kill_matrix.py --write
+
+# Heartbeats, suspensions and caps at their real length; the gate has them shortened.
+test-automations: .venv/installed
+	$(BIN)/python -m pytest -n0 tests/deployed/full_length.py
 
 # Resolve the lock again, for every Python and platform that is supported.
 lock:

@@ -26,7 +26,7 @@ LONGEST = 1.2
 #: One kill in so many comes before the process hears anything.
 EARLY = 4
 #: Bytes that were sent and not yet read, in the sockets' buffers, at a kill; on the average.
-BUFFERED = 256 * 1024
+BUFFERED = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
