@@ -241,7 +241,7 @@ def _after_the_end(attempt: Attempt, situation: Situation, policy: CallPolicy) -
     if attempt.rejected is not None:
         return PlanNext()
     has_answer = attempt.is_answered or attempt.outcome is Outcome.SURPLUS
-    if has_answer or _timed_out_meanwhile(attempt, situation):
+    if has_answer or _is_untold_timeout(attempt, situation):
         return Return()
     if is_later_run(situation.run, attempt.run):
         return PlanNext()
@@ -251,14 +251,14 @@ def _after_the_end(attempt: Attempt, situation: Situation, policy: CallPolicy) -
     return Return()
 
 
-def _timed_out_meanwhile(attempt: Attempt, situation: Situation) -> bool:
-    """Tell whether the deadline ended *attempt* while this caller waited.
+def _is_untold_timeout(attempt: Attempt, situation: Situation) -> bool:
+    """Tell whether the deadline ended *attempt* and no caller has heard of it.
 
-    It is news to the caller even if an earlier run set the deadline: one that was submitted anew
-    would have a deadline of its own, and none would hold over a restart.
+    It is news even if an earlier run set the deadline, and died before it was told: one that was
+    submitted anew would have a deadline of its own, and none would hold over a restart.
     """
-    is_news = attempt.settled_at is not None and attempt.settled_at >= situation.since
-    return is_news and timeout_outcome(attempt) is not None
+    ended_now = attempt.settled_at is not None and attempt.settled_at >= situation.since
+    return (ended_now or attempt.delivered_at is None) and timeout_outcome(attempt) is not None
 
 
 def _code(attempt: Attempt) -> str:

@@ -39,7 +39,7 @@ from prefect_responses.engine.outcomes import timed_out
 from prefect_responses.engine.searching import Found
 from prefect_responses.engine.submission import is_under_way
 from prefect_responses.errors import IllegalMove, SubmissionInDoubt
-from prefect_responses.ledger import MarkInDoubt, Settle
+from prefect_responses.ledger import Deliver, MarkInDoubt, Settle
 from prefect_responses.ledger import PlanNext as PlanNextVerb
 from prefect_responses.ledger import Resubmit as ResubmitVerb
 from prefect_responses.statuses import AttemptState, Outcome
@@ -122,7 +122,7 @@ class Driver:
             situation = await self._situation(attempt, call, drive)
             action = next_action(attempt, situation, call.policy)
             if done or isinstance(action, Return):
-                return attempt
+                return await self._told(attempt)
             attempt = await self._perform(action, attempt, call, drive)
 
     async def _situation(self, attempt: Attempt, call: Call, drive: _Drive) -> Situation:
@@ -165,11 +165,21 @@ class Driver:
             case GiveUp():
                 raise SubmissionInDoubt(attempt.id)
             case LeaveRunning():
+                attempt = await self._told(attempt)
                 raise timed_out(attempt, timeout_outcome(attempt) or TimeoutOutcome.UNKNOWN)
             case Return():
                 return attempt
             case _:
                 assert_never(action)
+
+    async def _told(self, attempt: Attempt) -> Attempt:
+        """Note that the caller hears what its deadline came to: a later run may submit anew then.
+
+        After a crash before this commit the next run hears of it, and pays for nothing.
+        """
+        if timeout_outcome(attempt) in {None, TimeoutOutcome.COMPLETED}:
+            return attempt
+        return (await self._ledger.do(Deliver(attempt.id, self._clock.now()))).attempt
 
     async def _send(self, attempt: Attempt, call: Call, drive: _Drive) -> Attempt:
         drive.sends += 1

@@ -81,6 +81,7 @@ class Matrix:
             lab = CellLab(self._api_url, None, self._new_folder(way), None)
             stack.callback(lab.stop_all)
             with bench_of(lab, lab, lab) as bench:
+                bench.own_ledgers = True
                 lost = WorkerRuns(bench, way, tuple(cells), lambda _: tell()).run()
                 self._judge({cell: bench.found(cell) for cell in cells})
         return lost

@@ -32,10 +32,12 @@ class Bench:
 
     Args:
         labs: by what is to be seen of their responses.
+        own_ledgers: each cell has a ledger of its own.
         first_ids: the response IDs that the first process of a cell submitted.
     """
 
     labs: dict[str, Lab]
+    own_ledgers: bool = False
     first_ids: dict[Cell, set[str]] = field(default_factory=dict)
 
     def lab(self, cell: Cell) -> Lab:
@@ -43,6 +45,15 @@ class Bench:
         if cell.has_deadline:
             return self.labs["endless"]
         return self.labs["at work" if cell.is_amid else "ending"]
+
+    def ledger(self, cell: Cell) -> Lab:
+        """Return a lab whose ledger is that of *cell*."""
+        lab = self.lab(cell)
+        if not self.own_ledgers:
+            return lab
+        folder = lab.folder / f"{cell.point}-{cell.mode}"
+        folder.mkdir(exist_ok=True)
+        return replace(lab, folder=folder)
 
     def note_first(self, cell: Cell) -> None:
         """Remember what was submitted for *cell* until now."""
@@ -56,7 +67,7 @@ class Bench:
             posts=lab.posts(cell.text),
             cancels=sum(cancelled in ids for cancelled in lab.cancelled_ids()),
             adopted=bool(ends) and ends[-1][1] in self.first_ids[cell],
-            outcomes=tuple(lab.attempts(cell.text)),
+            outcomes=tuple(self.ledger(cell).attempts(cell.text)),
             told=tuple(fact[2] for fact in ends),
         )
 

@@ -72,7 +72,7 @@ class WorkerRuns:
     """The flow runs of one way.
 
     Args:
-        bench: whose labs are of workers, in one folder and for one pool.
+        bench: whose labs are of workers, in one folder and for one pool, with a ledger a cell.
         way: how the worker ends.
         cells: what is run.
         tell: hears of each step, of which every cell has two.
@@ -89,8 +89,10 @@ class WorkerRuns:
         worker = lab.start_worker()
 
         def order(cell: Cell) -> None:
-            crash = f"{cell.point}:stop"
-            runs[cell] = self._lab_of(cell).order(STORY, crash=crash, **parameters_of(cell))
+            # A process that is stopped while it writes would hold the others' ledger, too.
+            env = {"PREFECT_INTEGRATIONS_RESPONSES_LEDGER_URL": self.bench.ledger(cell).ledger_url}
+            how = {"crash": f"{cell.point}:stop", "env": env}
+            runs[cell] = self._lab_of(cell).order(STORY, **how, **parameters_of(cell))
 
         lost = self._in_turn(order, lambda cell: _is_stopped(self._pid(cell)))
         self._end(worker)

@@ -94,7 +94,9 @@ ASKS = {
     "a huge number": ({"max_output_tokens": 2**70}, RequestInvalid, "64 bits"),
     "half a character": ({"input": "\ud83d"}, RequestInvalid, "half a character"),
     "a list that holds itself": ({"input": endless()}, RequestInvalid, "nested too deeply"),
-    "a stream": ({"stream": True}, RequestInvalid, "stream"),
+    "a stream that dies": ({"stream": True, "background": False}, RequestInvalid, "stream"),
+    "no mode": ({"mode": "webhook"}, RequestInvalid, "mode= takes one of"),
+    "no time": ({"cancel_on_timeout": 0}, RequestInvalid, "more than 0"),
     "metadata of numbers": ({"metadata": {"a": 1}}, RequestInvalid, "convert its value"),
     "metadata that is a text": ({"metadata": "a"}, RequestInvalid, "dict of texts"),
     "too much metadata": (

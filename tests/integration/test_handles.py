@@ -18,16 +18,22 @@ from prefect_responses import (
     ResponseResult,
     ResponseRun,
     aawait_background_response,
+    acancel_on_timeout,
     acreate_response,
     aenrich,
+    akept_text,
     arespond,
     await_background_response,
+    cancel_on_timeout,
     create_response,
     enrich,
+    kept_text,
     respond,
 )
 from prefect_responses.decisions.policies import PollPolicy
 from prefect_responses.errors import KeyRequired, RequestInvalid, ResponseExpired, ResponseFailed
+from prefect_responses.tasks.follow import Follower
+from prefect_responses.tasks.limits import Limit
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -47,6 +53,11 @@ PAIRS = {
         ResponseRun.wait_for_completion,
         ResponseRun.await_for_completion,
     ),
+    "ResponseRun.cancel": (ResponseRun.cancel, ResponseRun.acancel),
+    "Follower.result": (Follower.result, Follower.aresult),
+    "Limit.outcomes": (Limit.outcomes, Limit.aoutcomes),
+    "cancel_on_timeout": (cancel_on_timeout.fn, acancel_on_timeout.fn),
+    "kept_text": (kept_text, akept_text),
     "ResponseRun.fetch_result": (ResponseRun.fetch_result, ResponseRun.afetch_result),
     "ResponseResult.reject": (ResponseResult.reject, ResponseResult.areject),
     "AwaitBackgroundResponse.run": (AwaitBackgroundResponse.run, AwaitBackgroundResponse.arun),
@@ -65,9 +76,13 @@ def test_a_pair_takes_and_gives_the_same(sync, twin):
 
 def test_no_pair_is_forgotten():
     twins = {twin.__qualname__.rpartition(".")[2] for _, twin in PAIRS.values()}
+    kinds = (
+        *(CreateResponse, ResponseRun, ResponseResult, AwaitBackgroundResponse),
+        *(Follower, Limit),
+    )
     found = {
         name
-        for kind in (CreateResponse, ResponseRun, ResponseResult, AwaitBackgroundResponse)
+        for kind in kinds
         for name, method in vars(kind).items()
         if name.startswith("a") and inspect.iscoroutinefunction(getattr(method, "__func__", method))
     }

@@ -201,7 +201,7 @@ def test_by_default_a_post_fits_in_a_lease():
 
 def test_polls_are_spaced_as_the_block_says():
     block = AwaitBackgroundResponse(poll_least_seconds=1, poll_most_seconds=5)
-    assert (block._policy().least, block._policy().most) == (1, 5)
+    assert (block._waiting().poll.least, block._waiting().poll.most) == (1, 5)
     with pytest.raises(ValidationError):
         AwaitBackgroundResponse(poll_least_seconds=0)
 

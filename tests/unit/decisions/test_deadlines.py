@@ -149,11 +149,20 @@ def test_a_later_caller_tries_for_the_whole_grace_again():
 
 
 def test_a_later_run_watches_first_and_pays_again_then():
-    cancelled = settled(Outcome.CANCELLED, run=(1,), **answered(2.0))
+    cancelled = settled(Outcome.CANCELLED, run=(1,), delivered_at=PAST, **answered(2.0))
 
     assert isinstance(next_action(cancelled, Situation(NOW, run=(2,)), POLICY), Watch)
     later = Situation(NOW + GRACE, run=(2,))
     assert next_action(cancelled, later, POLICY) == PlanNext()
+
+
+def test_a_later_run_hears_of_a_deadline_that_nobody_was_told_of():
+    untold = settled(Outcome.CANCELLED, run=(1,), settled_at=PAST, **answered(GRACE + 1))
+    not_sent = settled(Outcome.ABANDONED, run=(1,), error={"error": DEADLINE_PASSED})
+
+    later = Situation(NOW, since=NOW, run=(2,))
+    assert next_action(untold, later, POLICY) == Return()
+    assert next_action(not_sent, later, POLICY) == Return()
 
 
 def test_a_search_does_not_mind_the_deadline():

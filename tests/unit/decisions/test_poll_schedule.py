@@ -40,7 +40,7 @@ def judged(median, *, known=50, wrong=(), policy=None, spread=SPREAD):
     randoms = [Random(seed) for seed in range(LEARNINGS)]  # noqa: S311 - a simulation
     return [
         polled(
-            drawn(random, 1500, median, spread),
+            drawn(random, 500, median, spread),
             learn_schedule([*drawn(random, known - len(wrong), median, spread), *wrong]),
             policy or PollPolicy(),
         )

@@ -137,6 +137,22 @@ async def test_a_run_again_after_a_crash_pays_for_no_other(late, dies, way):
     assert third.attempt.number == 2  # a person asked again
 
 
+async def test_a_run_that_follows_a_death_in_the_grace_hears_of_the_deadline_once(late):
+    dying = asyncio.create_task(late.responses.respond(call(late)))
+    while "settled" not in dict(late.observer.heard):  # noqa: ASYNC110 - it hears no events
+        await asyncio.sleep(0)
+    dying.cancel()  # it is cancelled upstream, and watched for a late completion
+    await asyncio.wait({dying})
+
+    again = await late.again()
+    told = await again.responses.respond(call(again, run=(2,), execution="e2"))
+    assert isinstance(failure_of(told.attempt), ResponseTimedOut)
+    assert again.accepted() == 1
+
+    await again.responses.respond(call(again, run=(3,), execution="e3"))
+    assert again.accepted() == 2  # that was asked for
+
+
 async def test_a_later_run_gets_a_new_attempt_with_a_deadline_of_its_own(late):
     first = await late.responses.respond(call(late))
     late.control.set_latency("constant:5")
