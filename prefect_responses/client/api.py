@@ -26,6 +26,8 @@ class EventStream(Protocol):
     head: AnswerHead
     #: How the stream broke, or None as long as it did not.
     broken: StreamBroken | None
+    #: Seconds from the request to the head of what came, without the wait for a turn.
+    took: float
 
     async def __aenter__(self) -> Self:
         """Send the request and read the head of what comes; never raises for the network."""
@@ -139,6 +141,12 @@ class ResponsesApi(Protocol):
     @property
     def has_free_stream(self) -> bool:
         """Tell whether a stream could be opened without waiting for another one's end."""
+
+    def redact(self, text: str) -> str:
+        """Return *text* with all secrets of this endpoint starred out, each at its own length.
+
+        What arrives has none of them in one piece, but a server may have split one.
+        """
 
     async def aclose(self) -> None:
         """Close all connections; calling it again does nothing."""

@@ -7,6 +7,7 @@ breaks off says so in `broken`, and what arrived before stays arrived.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -70,6 +71,7 @@ class HttpEventStream:
         self.answer: Answer | None = None
         self.head = AnswerHead()
         self.broken: StreamBroken | None = None
+        self.took = 0.0
         self._opening = opening
         self._reader = EventReader(clean=opening.redactor.body)
         self._events: deque[StreamEvent] = deque()
@@ -113,12 +115,14 @@ class HttpEventStream:
         received = Received(self._opening.largest_body)
         failure: TransportFailure | None = None
         note = ""
+        sent_at = time.monotonic()
         try:
             with quiet.quiet():
                 async with asyncio.timeout(self._opening.limit):
                     await self._receive(received)
         except NETWORK_ERRORS as error:
             failure, note = self._opening.sending.failure(error), note_of(error)
+        self.took = time.monotonic() - sent_at
         if self._chunks is None:
             answer = received.answer(failure, note, self._opening.redactor)
             self.answer = replace(answer, client_request_id=self._opening.client_request_id)

@@ -171,6 +171,10 @@ class HttpResponsesApi:
         """Tell whether a stream could be opened without waiting for another one's end."""
         return not self._stream_turns.locked()
 
+    def redact(self, text: str) -> str:
+        """Return *text* with stars in place of secrets; see `ResponsesApi.redact`."""
+        return self._redactor.stars(text)
+
     async def aclose(self) -> None:
         """Close all connections; calling it again does nothing."""
         await self._client.aclose()

@@ -34,6 +34,7 @@ class Redactor:
         secrets = [api_key, *(v for name, v in headers.items() if _SECRET_HEADER.search(name))]
         self._texts = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
         self._bytes = [secret.encode() for secret in self._texts]
+        self._escaped = [_in_json(secret) for secret in self._texts]
 
     def __repr__(self) -> str:
         return "Redactor()"
@@ -45,7 +46,34 @@ class Redactor:
         return text
 
     def body(self, body: bytes) -> bytes:
-        """Return *body* without secrets."""
+        """Return *body* without secrets, also if it is JSON that escapes some of their letters."""
         for secret in self._bytes:
             body = body.replace(secret, _MASK.encode())
+        if b"\\" in body:
+            for escaped in self._escaped:
+                body = escaped.sub(_masked, body)
         return body
+
+    def stars(self, text: str) -> str:
+        """Return *text* with stars in place of secrets, so that all offsets stay."""
+        for secret in self._texts:
+            text = text.replace(secret, "*" * len(secret))
+        return text
+
+
+def _in_json(secret: str) -> re.Pattern[bytes]:
+    """Return what finds *secret*, which is ASCII, in JSON, however it is escaped there."""
+    return re.compile("".join(_ways_to_write(letter) for letter in secret).encode())
+
+
+def _ways_to_write(letter: str) -> str:
+    ways = [re.escape(letter), rf"\\u00(?i:{ord(letter):02x})"]
+    if letter in '/"\\':
+        ways.append(r"\\" + re.escape(letter))
+    return f"(?:{'|'.join(ways)})"
+
+
+def _masked(found: re.Match[bytes]) -> bytes:
+    before = found.string[: found.start()]
+    is_escape = (len(before) - len(before.rstrip(b"\\"))) % 2 == 0
+    return _MASK.encode() if is_escape else found.group()  # half an escape would be no JSON

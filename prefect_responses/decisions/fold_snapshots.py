@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -11,6 +11,9 @@ from prefect_responses.decisions.growing_text import GrowingText
 from prefect_responses.decisions.output_texts import Part
 from prefect_responses.decisions.stream_fold import Fold
 from prefect_responses.wire.envelopes import ErrorEnvelope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _VERSION = 1
 
@@ -29,8 +32,13 @@ class _Snapshot(BaseModel):
     response: dict[str, Any] | None
 
 
-def snapshot(state: Fold) -> dict[str, Any]:
-    """Return *state* as JSON can hold it, for another process to go on from."""
+def snapshot(state: Fold, clean: Callable[[str], str] = str) -> dict[str, Any]:
+    """Return *state* as JSON can hold it, for another process to go on from.
+
+    Args:
+        state: what is known.
+        clean: applied to each text as a whole; it must keep its length, which offsets count.
+    """
     return {
         "version": _VERSION,
         "cursor": state.cursor,
@@ -38,7 +46,7 @@ def snapshot(state: Fold) -> dict[str, Any]:
         "outputs": sorted(state.outputs),
         "is_in_progress": state.is_in_progress,
         "is_numbered": state.is_numbered,
-        "parts": [[list(part), str(text)] for part, text in state.parts.items()],
+        "parts": [[list(part), clean(str(text))] for part, text in state.parts.items()],
         "error": asdict(state.error) if state.error else None,
         "response": state.response,
     }

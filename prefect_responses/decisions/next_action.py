@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt
 
 
+_SERVER_FAILURE = 500
+
+
 @dataclass(frozen=True, slots=True)
 class Submit:
     """Claim the attempt, send it, and record what came back."""
@@ -171,14 +174,19 @@ def _send_or_wait(attempt: Attempt, situation: Situation) -> Action:
 
 def _resolve_doubt(attempt: Attempt, situation: Situation, policy: CallPolicy) -> Action:
     doubt = policy.in_doubt
-    if is_overdue(attempt, situation.now):
-        return GiveUp()
     if doubt.mode is InDoubtMode.SEARCH:
         return Search()
+    if is_overdue(attempt, situation.now) or is_unwanted(attempt, situation.run):
+        return GiveUp()
     exhausted = attempt.resubmissions >= doubt.max_resubmissions
     if exhausted or not _may_repeat(attempt, situation, doubt.mode):
         return GiveUp()
     return Resubmit(situation.now + doubt.backoff.wait(attempt.resubmissions + 1))
+
+
+def is_unwanted(attempt: Attempt, run: tuple[int, ...]) -> bool:
+    """Tell whether the cancel of *attempt* is wanted, and nobody has asked to run again since."""
+    return attempt.cancel_wanted_at is not None and not is_later_run(run, attempt.run)
 
 
 def _may_repeat(attempt: Attempt, situation: Situation, mode: InDoubtMode) -> bool:
@@ -194,8 +202,12 @@ def _may_repeat(attempt: Attempt, situation: Situation, mode: InDoubtMode) -> bo
 
 
 def was_answered(attempt: Attempt) -> bool:
-    """Tell whether the doubt comes from an answer (a 5xx, say) and not from silence."""
-    return attempt.error is not None and attempt.error.get("status") is not None
+    """Tell whether the doubt comes from a server's failure (5xx), and not from silence.
+
+    An answer that says success, and cannot be read, means that work may be under way.
+    """
+    status = (attempt.error or {}).get("status")
+    return isinstance(status, int) and status >= _SERVER_FAILURE
 
 
 def _await_end(attempt: Attempt, situation: Situation, policy: CallPolicy) -> Action:
@@ -206,10 +218,21 @@ def _await_end(attempt: Attempt, situation: Situation, policy: CallPolicy) -> Ac
         return Cancel(attempt.cancel_reason or CancelReason.ASKED)
     if not is_overdue(attempt, situation.now):
         return _wait_on(attempt, policy)
-    if wanted_at is None:
+    if needs_deadline_cancel(attempt, situation.now):
         return Cancel(CancelReason.DEADLINE)
-    end = max(attempt.cancel_answered_at or wanted_at, situation.since) + grace
+    end = max(attempt.cancel_answered_at or wanted_at or 0.0, situation.since) + grace
     return Poll(end) if situation.now < end else LeaveRunning()
+
+
+def needs_deadline_cancel(attempt: Attempt, now: float) -> bool:
+    """Tell whether the deadline of *attempt* has passed and asks for a cancel of its own.
+
+    It does although somebody's earlier cancel was answered: the response goes on all the same.
+    """
+    is_answered = attempt.cancel_answer is not None
+    is_its_own = attempt.cancel_reason is CancelReason.DEADLINE
+    is_wanted = attempt.cancel_wanted_at is not None and (is_its_own or not is_answered)
+    return is_overdue(attempt, now) and not is_wanted
 
 
 def _wait_on(attempt: Attempt, policy: CallPolicy) -> Action:
@@ -245,7 +268,7 @@ def _after_the_end(attempt: Attempt, situation: Situation, policy: CallPolicy) -
         return Return()
     if is_later_run(situation.run, attempt.run):
         return PlanNext()
-    may_retry = _code(attempt) in policy.retry.codes
+    may_retry = attempt.cancel_wanted_at is None and _code(attempt) in policy.retry.codes
     if may_retry and situation.attempts_in_run < policy.retry.max_attempts:
         return PlanNext()
     return Return()

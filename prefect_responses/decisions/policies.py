@@ -189,9 +189,12 @@ class FollowPolicy:
     Args:
         tries: connections in a row that brought nothing new before polling takes over for good.
         backoff: waits between them.
+        silence: seconds without an event, keepalives apart, after which the response is read: its
+            stream may have been forgotten.
     """
 
     tries: int = 5
+    silence: float = 60.0
     backoff: Backoff = field(default_factory=lambda: Backoff(first=0.25, most=5.0))
 
 

@@ -28,6 +28,8 @@ TAIL_SHARE = 0.05
 
 #: Seconds below which latencies are alike: APIs count in whole ones.
 _SHORTEST = 0.05
+#: Seconds beyond which a latency is a clock's fault: no server keeps a response for a year.
+_LONGEST = 365.0 * 86400.0
 #: Deviations from the median beyond which a latency is an outlier.
 _FAR_OUT = 3.0
 #: From a median absolute deviation to a standard deviation of a normal distribution.
@@ -83,11 +85,12 @@ def learn_schedule(latencies: Sequence[float]) -> PollSchedule | None:
         latencies: seconds from acceptance to end, of one endpoint and model, in any order.
 
     Returns:
-        The schedule, or None where they are fewer than `FEWEST`.
+        The schedule, or None where those that a response can have taken are fewer than `FEWEST`.
     """
-    if len(latencies) < FEWEST:
+    possible = [latency for latency in latencies if 0.0 <= latency <= _LONGEST]
+    if len(possible) < FEWEST:
         return None
-    center, deviation = _fit([math.log(max(_SHORTEST, latency)) for latency in latencies])
+    center, deviation = _fit([math.log(max(_SHORTEST, latency)) for latency in possible])
     places = [_FROM + (_TO - _FROM) * step / _STEPS for step in range(_STEPS + 1)]
     times = [math.exp(center + deviation * place) for place in places]
     running = [math.erfc(place / math.sqrt(2.0)) / 2.0 for place in places]

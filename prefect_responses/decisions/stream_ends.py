@@ -61,7 +61,7 @@ def after_connection(went: Connection, policy: FollowPolicy) -> Reconnect | Poll
     if went.answer is not None and not _may_pass(went.answer):
         return PollForGood()
     if went.is_new:
-        return Reconnect(ask=not went.is_broken)
+        return Reconnect(policy.backoff.wait(1), ask=not went.is_broken)
     if went.fruitless >= policy.tries:
         return PollForGood()
     asked = went.answer.retry_after if went.answer is not None else None

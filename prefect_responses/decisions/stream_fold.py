@@ -177,6 +177,19 @@ def fold(state: Fold, event: StreamEvent) -> Folded:
     return _fold_rarer(_note(state, event), event)
 
 
+def reconnected(state: Fold) -> Folded:
+    """Return what is still known when another connection begins.
+
+    One that cannot start after the cursor sends all events again: what they told is void, so that
+    it is told once, at the offsets that it has. Call it before the first event of each connection.
+    """
+    if state.can_resume or state.response is not None:
+        return state, ()
+    known = _known_outputs(state)
+    fresh = Fold(response_id=state.response_id, error=state.error)
+    return fresh, tuple(Restarted(index, None) for index in sorted(known))
+
+
 def end(state: Fold) -> Ended:
     """Say what a stream that ended in *state* came to."""
     return Ended(state.response, state.error)

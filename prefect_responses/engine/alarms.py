@@ -1,4 +1,4 @@
-"""End work at a wall-clock time."""
+"""Race work against other work, and times against each other."""
 
 from __future__ import annotations
 
@@ -8,32 +8,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from prefect_responses.clock import Clock
 
+async def first_of(*works: Coroutine[Any, Any, None]) -> None:
+    """Run all *works* side by side until one of them is done, and cancel the others.
 
-async def before(clock: Clock, until: float | None, work: Coroutine[Any, Any, None]) -> bool:
-    """Run *work*, cancelling it at *until*; tell whether it came to its end.
-
-    Args:
-        clock: the time; unlike the loop's own it goes on while the machine sleeps.
-        until: seconds since the epoch, or None for no end.
-        work: what is to be done; what it raises is raised.
+    What the one that was done first raises is raised.
     """
-    if until is None:
-        await work
-        return True
-    task = asyncio.ensure_future(work)
-    alarm = asyncio.ensure_future(clock.sleep(max(0.0, until - clock.now())))
+    tasks = [asyncio.ensure_future(work) for work in works]
     try:
-        await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        is_done = task.done()
-        task.cancel()
-        alarm.cancel()
-        await asyncio.gather(task, alarm, return_exceptions=True)
-    if is_done:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
         task.result()
-    return is_done
 
 
 def sooner(one: float | None, other: float | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from prefect_responses.decisions.next_action import Cancel, Follow, Poll, Watch
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from prefect_responses.engine.calls import Call
     from prefect_responses.engine.cancelling import Cancelling
     from prefect_responses.engine.following import Following
+    from prefect_responses.engine.open_streams import OpenStreams
     from prefect_responses.engine.polling import Polling
+    from prefect_responses.ledger import Ledger
     from prefect_responses.statuses import CancelReason
 
 #: Seconds between two tries to deliver a cancel.
@@ -28,15 +31,26 @@ class Awaiting:
     """Wait for ends at one API.
 
     Args:
+        ledger: where it is read what another process did.
         clock: the time.
         polling: reads responses.
         following: follows their events.
         cancelling: ends them.
+        streams: what creates have opened; it is closed where nobody follows.
     """
 
-    def __init__(
-        self, clock: Clock, polling: Polling, following: Following, cancelling: Cancelling
+    def __init__(  # noqa: PLR0913 - the ways to an end, all named
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        *,
+        polling: Polling,
+        following: Following,
+        cancelling: Cancelling,
+        streams: OpenStreams,
     ) -> None:
+        self._ledger = ledger
+        self._streams = streams
         self._clock = clock
         self._polling = polling
         self._following = following
@@ -53,6 +67,8 @@ class Awaiting:
             call: whose policy and listeners count.
             is_new: it was accepted just now, so that its first poll can wait.
         """
+        if not isinstance(action, Follow):
+            await self._streams.close(attempt)
         match action:
             case Poll(until):
                 ends = attempt.cancel_wanted_at is not None
@@ -69,7 +85,12 @@ class Awaiting:
 
     async def _cancel(self, attempt: Attempt, call: Call, reason: CancelReason) -> Attempt:
         wanted = await self._cancelling.want(attempt, reason, call.origin.run)
-        told = await self._cancelling.deliver(wanted, call.policy.poll)
+        try:
+            # A server that says nothing holds nobody longer than the grace: the cancel is owed.
+            async with asyncio.timeout(max(CANCEL_AGAIN, call.policy.timeout.grace)):
+                told = await self._cancelling.deliver(wanted, call.policy.poll)
+        except TimeoutError:
+            return await self._ledger.attempt(attempt.id)
         if told.owes_cancel:
             await self._clock.sleep(CANCEL_AGAIN)
         return told

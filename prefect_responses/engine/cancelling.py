@@ -76,7 +76,10 @@ class Cancelling:
         if not attempt.owes_cancel:
             return attempt
         reach(CrashPoint.BEFORE_CANCEL)
-        answer = _told(read_cancel_answer(await self._api.cancel(_response_id(attempt))))
+        verdict = read_cancel_answer(await self._api.cancel(_response_id(attempt)))
+        # A response that was made just now may not be there yet: its cancel stays owed.
+        is_lag = isinstance(verdict, Gone) and self._polling.is_fresh(attempt, policy)
+        answer = None if is_lag else _told(verdict)
         reach(CrashPoint.AFTER_CANCEL)
         if answer is not None:
             attempt = await self._record(attempt, answer)

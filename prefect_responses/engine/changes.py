@@ -9,7 +9,7 @@ import orjson
 from prefect_responses.decisions.policies import InDoubtMode, OnChange
 from prefect_responses.errors import RequestChanged, SubmissionInDoubt
 from prefect_responses.identity import changed_paths, what_is_asked
-from prefect_responses.ledger import PlanNext, Settle
+from prefect_responses.ledger import PlanNext, SetDeadline, Settle
 from prefect_responses.statuses import AttemptState, CancelReason, Outcome
 
 if TYPE_CHECKING:
@@ -49,13 +49,20 @@ class Changes:
             return attempt
         match call.on_change:
             case OnChange.ADOPT:
-                return attempt
+                return await self._adopt(attempt, call)
             case OnChange.ERROR:
                 raise RequestChanged(attempt.name, await self._paths(attempt, call))
             case OnChange.RESUBMIT:
                 return await self._supersede(attempt, call)
             case _:
                 assert_never(call.on_change)
+
+    async def _adopt(self, attempt: Attempt, call: Call) -> Attempt:
+        """Take the earlier request's response, under the deadline of this call."""
+        if call.draft.deadline_at is None or attempt.is_settled:
+            return attempt
+        verb = SetDeadline(attempt.id, call.draft.deadline_at, self._clock.now())
+        return (await self._ledger.do(verb)).attempt
 
     async def _paths(self, attempt: Attempt, call: Call) -> tuple[str, ...]:
         before = await self.stored_request(attempt)

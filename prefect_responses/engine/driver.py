@@ -27,6 +27,7 @@ from prefect_responses.decisions.next_action import (
     Submit,
     Wait,
     Watch,
+    is_unwanted,
     next_action,
 )
 from prefect_responses.decisions.searching import CannotList, NotThere
@@ -56,6 +57,10 @@ if TYPE_CHECKING:
     from prefect_responses.engine.searching import Searching
     from prefect_responses.engine.submission import Submission
     from prefect_responses.ledger import Ledger
+
+
+#: Leases after which a POST has left or will never leave, whatever its owner's clock says.
+LEASES_OF_A_POST = 3.0
 
 
 class Until(Enum):
@@ -213,7 +218,15 @@ class Driver:
             return True
         # Ours and not under way: its sender left with an error, and would be waited for for ever.
         others = attempt.owner_id not in {None, self._ledger.owner_id}
-        return others and await self._ledger.owner_is_alive(attempt.owner_id or "")
+        return others and self._may_be_sent(attempt) and await self._owner_lives(attempt)
+
+    def _may_be_sent(self, attempt: Attempt) -> bool:
+        """Tell whether a POST may still be on its way: it takes half of a lease at most."""
+        since = self._clock.now() - (attempt.submitting_at or 0.0)
+        return since < LEASES_OF_A_POST * self._ledger.lease_seconds
+
+    async def _owner_lives(self, attempt: Attempt) -> bool:
+        return await self._ledger.owner_is_alive(attempt.owner_id or "")
 
     async def look_again(self, attempt: Attempt) -> Attempt:
         """Read which attempt stands for the call of *attempt* now."""
@@ -237,7 +250,7 @@ class Driver:
         match await self._searching.search(attempt):
             case Found():
                 return await self.look_again(attempt)
-            case NotThere() if attempt.resubmissions < call.policy.in_doubt.max_resubmissions:
+            case NotThere() if self._may_follow(attempt, call):
                 return await self._resubmit(attempt, call, self._clock.now())
             case NotThere():
                 raise SubmissionInDoubt(attempt.id)
@@ -245,6 +258,10 @@ class Driver:
                 raise SubmissionInDoubt(attempt.id) from error
             case never:
                 assert_never(never)
+
+    def _may_follow(self, attempt: Attempt, call: Call) -> bool:
+        is_left = attempt.resubmissions < call.policy.in_doubt.max_resubmissions
+        return is_left and not is_unwanted(attempt, call.origin.run)
 
     async def _plan_next(self, attempt: Attempt, call: Call) -> Attempt:
         now = self._clock.now()

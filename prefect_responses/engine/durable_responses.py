@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from prefect_responses.attempt import Draft, Origin
-from prefect_responses.decisions.next_action import is_overdue
+from prefect_responses.decisions.next_action import needs_deadline_cancel
 from prefect_responses.engine.awaiting import WINDING_DOWN, Awaiting
 from prefect_responses.engine.calls import Call, Settled, found_in
 from prefect_responses.engine.cancelling import Cancelling
@@ -89,7 +89,14 @@ class DurableResponses:
         self._driver = Driver(
             ledger,
             submission,
-            Awaiting(clock, self._polling, following, self._cancelling),
+            Awaiting(
+                ledger,
+                clock,
+                polling=self._polling,
+                following=following,
+                cancelling=self._cancelling,
+                streams=self._streams,
+            ),
             Searching(ledger, api, clock),
             clock=clock,
             observer=observer,
@@ -181,7 +188,7 @@ class DurableResponses:
     async def enforce_deadline(self, attempt_id: str) -> Attempt:
         """Cancel a response whose deadline has passed and that nobody awaits; read it once more."""
         attempt = await self.ledger.attempt(attempt_id)
-        is_due = is_overdue(attempt, self._clock.now()) and attempt.cancel_wanted_at is None
+        is_due = needs_deadline_cancel(attempt, self._clock.now())
         if attempt.state is not AttemptState.SUBMITTED or not is_due:
             return attempt
         return await self.deliver_cancel(await self.want_cancel(attempt, CancelReason.DEADLINE))
@@ -198,10 +205,13 @@ class DurableResponses:
 
     async def _drive(self, taken: Attempt, call: Call, until: Until) -> Attempt:
         """Drive *taken*, and leave no stream open that was opened for it and is not followed."""
+        attempt = taken
         try:
-            return await self._driver.drive(taken, call, until)
+            attempt = await self._driver.drive(taken, call, until)
         finally:
-            await self._streams.close(taken)
+            for each in {taken, attempt}:
+                await self._streams.close(each)
+        return attempt
 
     async def attach(self, draft: Draft, response_id: str) -> Attempt:
         """Take over a response that was created elsewhere, so that it can be waited for here."""
@@ -243,7 +253,7 @@ class DurableResponses:
             model=attempt.model,
         )
         origin = Origin(attempt.scope, execution="", run=run)
-        return Call(draft, orjson.loads(draft.request), origin, policy)
+        return Call(draft, orjson.loads(draft.request), origin, _as_limited(policy, attempt))
 
     @asynccontextmanager
     async def _claimed(self, call: Call, claim_id: str) -> AsyncIterator[Attempt]:
@@ -261,3 +271,12 @@ class DurableResponses:
         # The caller must hear what went wrong before this; perhaps nothing was ever claimed.
         with suppress(ResponsesError):
             await self.ledger.do(DropClaim(claim_id, self._clock.now()))
+
+
+def _as_limited(policy: CallPolicy, attempt: Attempt) -> CallPolicy:
+    """Give an attempt that may follow *attempt* as long as that one had, if no more is said."""
+    said = policy.timeout.seconds is not None or policy.timeout.at is not None
+    if said or attempt.deadline_at is None:
+        return policy
+    seconds = attempt.deadline_at - attempt.planned_at
+    return replace(policy, timeout=replace(policy.timeout, seconds=seconds))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prefect_responses.decisions.next_action import needs_deadline_cancel
 from prefect_responses.decisions.timeouts import TimeoutOutcome, timeout_outcome
 from prefect_responses.engine.abreast import each_abreast, one_by_one
 from prefect_responses.engine.harvest_doors import ResponseEvent
@@ -159,8 +160,7 @@ class Cancels:
     async def _past_deadline(self) -> AsyncIterator[Attempt]:
         now = self._round.clock.now()
         async for attempt in self._ledger.due():
-            passed = attempt.deadline_at is not None and attempt.deadline_at <= now
-            if passed and attempt.cancel_wanted_at is None:
+            if needs_deadline_cancel(attempt, now):
                 yield attempt
 
     async def _end_at_deadline(self, attempt: Attempt) -> None:

@@ -21,6 +21,9 @@ class Listener(Protocol):
     def heard(self, event: StreamEvent, changes: tuple[Change, ...], state: Fold) -> None:
         """Hear one event, how the text changed by it, and what is known then."""
 
+    def voided(self, changes: tuple[Change, ...], state: Fold) -> None:
+        """Hear that a server which numbers nothing sends its text again from the beginning."""
+
 
 class Listeners:
     """Tell several listeners; one that raises hears no less and harms nobody.
@@ -37,6 +40,12 @@ class Listeners:
         for listener in self._listeners:
             with suppress(Exception):
                 listener.began(state)
+
+    def voided(self, changes: tuple[Change, ...], state: Fold) -> None:
+        """Tell all."""
+        for listener in self._listeners:
+            with suppress(Exception):
+                listener.voided(changes, state)
 
     def heard(self, event: StreamEvent, changes: tuple[Change, ...], state: Fold) -> None:
         """Tell all."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt
     from prefect_responses.client.api import EventStream
     from prefect_responses.wire.stream_events import StreamEvent
-
-_Call: TypeAlias = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +26,26 @@ class OpenStream:
 class OpenStreams:
     """Hand the stream of a create over to whoever follows the response.
 
-    A background response goes on without its stream, so one that nobody takes is closed. Attempts
-    of one call follow one another, so each call has one stream at most.
+    A background response goes on without its stream, so one that nobody takes is closed.
     """
 
     def __init__(self) -> None:
-        self._open: dict[_Call, OpenStream] = {}
+        self._open: dict[str, OpenStream] = {}
 
     def put(self, attempt: Attempt, stream: OpenStream) -> None:
         """Leave the stream of *attempt* for its follower."""
-        self._open[_call(attempt)] = stream
+        self._open[attempt.id] = stream
 
     def has(self, attempt: Attempt) -> bool:
-        """Tell whether a stream of the call waits for its follower."""
-        return _call(attempt) in self._open
+        """Tell whether a stream of *attempt* waits for its follower."""
+        return attempt.id in self._open
 
     def take(self, attempt: Attempt) -> OpenStream | None:
-        """Take the stream of the call, if there is one; it is the caller's to close."""
-        return self._open.pop(_call(attempt), None)
+        """Take the stream of *attempt*, if there is one; it is the caller's to close."""
+        return self._open.pop(attempt.id, None)
 
     async def close(self, attempt: Attempt) -> None:
-        """Close the stream of the call that nobody took."""
+        """Close the stream of *attempt* that nobody took."""
         stream = self.take(attempt)
         if stream is not None:
             await stream.close()
-
-
-def _call(attempt: Attempt) -> _Call:
-    return attempt.scope, attempt.name, attempt.ordinal

@@ -30,17 +30,21 @@ def failure_of(attempt: Attempt) -> ResponsesError | None:
 
 
 _SENTENCES = {
-    TimeoutOutcome.CANCELLED: "was not done at its deadline and was cancelled",
-    TimeoutOutcome.COMPLETED: "was done after its deadline",
+    TimeoutOutcome.CANCELLED: (
+        "was not done at its deadline and was cancelled. Retry the flow run to submit it once more."
+    ),
+    TimeoutOutcome.COMPLETED: "was done after its deadline.",
     TimeoutOutcome.CANCEL_REFUSED: (
-        "was not done at its deadline, and the API would not cancel it; it may still be at work, "
-        "and a harvest keeps its end"
+        "was not done at its deadline, and the API would not cancel it. It may still be at work: "
+        "a harvest keeps its end, and a Retry of the flow run looks at it again."
     ),
     TimeoutOutcome.UNKNOWN: (
-        "was not done at its deadline, and whether the cancel reached it is not known; "
-        "a harvest delivers the cancel and keeps the end"
+        "was not done at its deadline, and has not ended since it was to be cancelled. A harvest "
+        "delivers what is owed and keeps its end, and a Retry of the flow run looks at it again."
     ),
-    TimeoutOutcome.NOT_SENT: "could not be sent before its deadline; nothing was paid",
+    TimeoutOutcome.NOT_SENT: (
+        "could not be sent before its deadline; nothing was paid. Retry the flow run to submit it."
+    ),
 }
 
 
@@ -48,7 +52,7 @@ def timed_out(attempt: Attempt, outcome: TimeoutOutcome) -> ResponseTimedOut:
     """Return the error that says what the deadline of *attempt* came to."""
     what = f"Response {attempt.response_id}" if attempt.response_id else f"Attempt {attempt.id}"
     return ResponseTimedOut(
-        f"{what} {_SENTENCES[outcome]}. Retry the flow run to submit it once more.",
+        f"{what} {_SENTENCES[outcome]}",
         outcome=outcome.value,
         deadline_at=attempt.deadline_at,
         response_id=attempt.response_id,

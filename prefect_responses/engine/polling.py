@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 #: A sleep this many times as long as was asked for, and more, was that of a machine.
 _OVERSLEPT = 2.0
+#: Seconds between two looks at what other processes wrote of an attempt.
+REREAD_AFTER = 60.0
+#: Seconds that a read has at least, however near the end of the wait is.
+_LEAST_LIMIT = 0.05
 #: Seconds by which any sleep may be too long.
 _SLEEP_SLACK = 5.0
 
@@ -67,6 +72,7 @@ class _Wait:
         polls: how often the response was polled, by earlier processes too.
         bad: answers in a row that could not be read.
         unfinished_at: when it was last seen at work, if it was watched without a gap since.
+        reread_at: when the ledger was last asked what others did.
     """
 
     policy: PollPolicy
@@ -75,6 +81,7 @@ class _Wait:
     polls: int
     bad: int = 0
     unfinished_at: float | None = None
+    reread_at: float = 0.0
 
 
 class Polling:
@@ -119,15 +126,47 @@ class Polling:
             ApiError: too many answers in a row could not be read.
         """
         waiting = _Wait(policy, until, is_ours=is_new, polls=attempt.polls)
+        waiting.reread_at = self._clock.now()
         if is_new:
             waiting.unfinished_at = self._fresh_since(attempt)
             await self._sleep(await self._next_wait(attempt, policy), waiting)
-        while attempt.state is AttemptState.SUBMITTED and not self._is_over(until):
+        try:
+            # A read that hangs holds nobody past the end of the wait.
+            async with asyncio.timeout(self._left(until)) as limit:
+                return await self._poll(attempt, waiting)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return await self._ledger.attempt(attempt.id)
+
+    async def _poll(self, attempt: Attempt, waiting: _Wait) -> Attempt:
+        while attempt.state is AttemptState.SUBMITTED and not self._is_over(waiting.until):
             answer = await self._read(attempt)
             waiting.polls += 1
             attempt, pause = await self._take_in(answer, attempt, waiting)
+            if attempt.state is AttemptState.SUBMITTED:
+                attempt, is_news = await self._reread(attempt, waiting)
+                if is_news:
+                    break
             await self._sleep(pause, waiting)
         return attempt
+
+    def _left(self, until: float | None) -> float | None:
+        return None if until is None else max(_LEAST_LIMIT, until - self._clock.now())
+
+    async def _reread(self, attempt: Attempt, waiting: _Wait) -> tuple[Attempt, bool]:
+        """Look in the ledger, now and then, whether another process has set a deadline or more."""
+        now = self._clock.now()
+        if now - waiting.reread_at < REREAD_AFTER:
+            return attempt, False
+        waiting.reread_at = now
+        stored = await self._ledger.attempt(attempt.id)
+        is_news = (stored.deadline_at, stored.cancel_wanted_at, stored.state) != (
+            attempt.deadline_at,
+            attempt.cancel_wanted_at,
+            attempt.state,
+        )
+        return stored, is_news
 
     def _fresh_since(self, attempt: Attempt) -> float | None:
         """Return when *attempt* was accepted, if it is so short ago that nothing was missed."""
@@ -145,7 +184,7 @@ class Polling:
             return await self._take_in_seen(answer, attempt, waiting)
         waiting.unfinished_at = None
         match answer:
-            case Gone() if self._is_fresh(attempt, policy):
+            case Gone() if self.is_fresh(attempt, policy):
                 waiting.bad = 0
                 return attempt, policy.least
             case Gone(error):
@@ -210,7 +249,7 @@ class Polling:
             case Seen(response):
                 return Look(await self._note(attempt, response.status, attempt.polls + 1))
             case Gone(error):
-                return Look(attempt, error, missing=not self._is_fresh(attempt, policy))
+                return Look(attempt, error, missing=not self.is_fresh(attempt, policy))
             case TryLater(error) | RetrieveParked(error):
                 return Look(attempt, error)
             case never:
@@ -324,7 +363,8 @@ class Polling:
         verb = Observe(attempt.id, status, polls, self._clock.now())
         return (await self._ledger.do(verb)).attempt
 
-    def _is_fresh(self, attempt: Attempt, policy: PollPolicy) -> bool:
+    def is_fresh(self, attempt: Attempt, policy: PollPolicy) -> bool:
+        """Tell whether *attempt* was accepted so shortly ago that a 404 is lag."""
         return self._clock.now() - (attempt.submitted_at or 0.0) < policy.missing_grace
 
 

@@ -27,7 +27,8 @@ class Posting:
     Args:
         api: where they go.
         streams: where the stream of an accepted create is left for its follower.
-        limit: seconds until a stream must have named its response; 0 for the client's own limit.
+        limit: seconds after which a stream that was asked for must have named its response, its
+            wait for a turn apart; 0 for the client's own limit, which is that of the head only.
     """
 
     def __init__(self, api: ResponsesApi, streams: OpenStreams, limit: float) -> None:
@@ -81,7 +82,7 @@ class Posting:
         """Read up to the first event that names the response; say why there is none."""
         events: list[StreamEvent] = []
         try:
-            async with asyncio.timeout(self._limit):
+            async with asyncio.timeout(self._time_left(stream)):
                 async for event in stream:
                     events.append(event)
                     if response_of(event) is not None:
@@ -89,3 +90,7 @@ class Posting:
         except TimeoutError:
             return events, f"no event named it in {self._limit:g} s"
         return events, stream.broken.note if stream.broken else ""
+
+    def _time_left(self, stream: EventStream) -> float | None:
+        """Return what the head of the answer has left of the limit: it is one for both."""
+        return None if self._limit is None else max(0.0, self._limit - stream.took)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from prefect_responses.ledger import Settle
 from prefect_responses.statuses import OUTCOME_OF_STATUS, Outcome
 
+#: Seconds by which two times that a server gives in whole ones may be off, and its clock's drift.
+_SLACK = 5.0
+#: Beyond any time in seconds; a server that counts milliseconds is beyond it.
+_END_OF_TIME = 1e11
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from prefect_responses.attempt import Attempt
     from prefect_responses.errors import ApiError
     from prefect_responses.wire.responses import Response
@@ -72,17 +80,22 @@ def _why_gone(expires_at: float | None, at: float) -> tuple[str, str]:
 def _latency(
     attempt: Attempt, response: Response, at: float, unfinished_at: float | None
 ) -> float | None:
+    """Return how long it took, or None if nobody can say: clocks are set back, and some are wrong."""
     if unfinished_at is not None and attempt.submitted_at is not None:
-        return max(0.0, (unfinished_at + at) / 2.0 - attempt.submitted_at)
-    # Not from when it was read: one that is harvested a week late would teach a week.
-    facts = response.raw
-    begun, ended = _number(facts.get("created_at")), _number(facts.get("completed_at"))
-    return None if begun is None or ended is None else max(0.0, ended - begun)
+        told = (unfinished_at + at) / 2.0 - attempt.submitted_at
+    else:
+        # Not from when it was read: one that is harvested a week late would teach a week.
+        told = _moment(response.raw, "completed_at") - _moment(response.raw, "created_at")
+    longest = math.inf if attempt.submitted_at is None else at - attempt.submitted_at + _SLACK
+    return told if 0.0 <= told <= longest else None  # nor is NaN
 
 
-def _number(value: object) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number else None  # type: ignore[arg-type]
+def _moment(facts: Mapping[str, Any], name: str) -> float:
+    """Return a time in seconds since the epoch; NaN if it is none."""
+    value = facts.get(name)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return math.nan
+    return float(value) if 0 < value < _END_OF_TIME else math.nan
 
 
 def _reason(response: Response) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from prefect_responses.errors import LedgerError
 from prefect_responses.ledger import RecordProgress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from prefect_responses.attempt import Attempt
     from prefect_responses.clock import Clock
@@ -37,25 +37,35 @@ class StreamProgress:
         clock: the time.
         attempt: whose response is followed.
         pace: how the commits are spaced.
+        clean: takes secrets out of the text that is kept, and leaves its length; a server may echo
+            a key in pieces, of which no single event has it.
     """
 
     def __init__(
-        self, ledger: Ledger, clock: Clock, attempt: Attempt, pace: ProgressPace | None = None
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        attempt: Attempt,
+        pace: ProgressPace | None = None,
+        *,
+        clean: Callable[[str], str] = str,
     ) -> None:
         self.state = Fold()
         self._ledger = ledger
         self._clock = clock
         self._attempt = attempt
         self._pace = pace or ProgressPace()
+        self._clean = clean
         self._unsaved = 0
         self._heard = asyncio.Event()
         self._is_much = asyncio.Event()
 
     async def load(self) -> None:
-        """Go on from what an earlier process kept."""
+        """Go on from what an earlier process kept; what cannot be read is as nothing."""
         kept = await self._ledger.progress(self._attempt.id)
         if kept is not None and kept.snapshot is not None:
-            self.state = from_snapshot(orjson.loads(kept.snapshot))
+            with suppress(orjson.JSONDecodeError):
+                self.state = from_snapshot(orjson.loads(kept.snapshot))
 
     def note(self, state: Fold) -> None:
         """Take in what is known after an event."""
@@ -92,7 +102,7 @@ class StreamProgress:
         if not self._unsaved or self.state.response is not None:
             return
         self._unsaved = 0
-        kept = orjson.dumps(snapshot(self.state))
+        kept = orjson.dumps(snapshot(self.state, self._clean))
         verb = RecordProgress(self._attempt.id, self.state.cursor, kept, self._clock.now())
         with suppress(LedgerError):
             await self._ledger.do(verb)

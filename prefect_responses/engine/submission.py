@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, assert_never
 
 from prefect_responses.decisions.verdicts import (
@@ -25,6 +26,7 @@ from prefect_responses.engine.settlement import settle_as_read
 from prefect_responses.errors import (
     AnswerAmbiguous,
     LedgerError,
+    LedgerLocked,
     OwnerLost,
     RequestInvalid,
     ResponseUnrecorded,
@@ -112,6 +114,7 @@ class Submission:
         self._on_the_wire = on_the_wire
         self._observer = observer
         self._post_timeout = post_timeout
+        self._closing: set[asyncio.Future[None]] = set()
 
     async def send(
         self, attempt: Attempt, request: Mapping[str, Any], policy: CallPolicy, tries: int
@@ -138,7 +141,19 @@ class Submission:
                 return await asyncio.shield(whole)
             except asyncio.CancelledError:
                 await asyncio.wait({whole}, timeout=RECORDING_GRACE)
+                self._leave(attempt, whole)
                 raise
+
+    def _leave(self, attempt: Attempt, whole: asyncio.Task[Attempt]) -> None:
+        """See to it that nobody's stream is closed, as soon as the sending is over."""
+
+        def close(done: asyncio.Task[Attempt]) -> None:
+            del done
+            closing = asyncio.ensure_future(self._streams.close(attempt))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+        whole.add_done_callback(close)
 
     async def record_what_was_not(self, attempt_id: str) -> None:
         """Commit the ID of an attempt that this process could not record before, if it has one."""
@@ -153,6 +168,9 @@ class Submission:
         _under_way[attempt.id] += 1
         try:
             return await self._send(attempt, request, policy, tries)
+        except BaseException:
+            await self._streams.close(attempt)
+            raise
         finally:
             _under_way[attempt.id] -= 1
             if not _under_way[attempt.id]:
@@ -268,6 +286,10 @@ class Submission:
     async def _doubt(self, attempt: Attempt, error: ApiError) -> Attempt:
         owner, record = self._ledger.owner_id, error.as_record()
         verb = MarkInDoubt(attempt.id, owner, attempt.fence, record, self._clock.now())
+        for wait in RECORDING_WAITS:
+            with suppress(LedgerLocked):
+                return (await self._ledger.do(verb)).attempt
+            await self._clock.sleep(wait)
         return (await self._ledger.do(verb)).attempt
 
     async def _refuse(self, attempt: Attempt, error: ApiError) -> Attempt:

@@ -98,6 +98,11 @@ class _Heard:
         if changes or state.response is not None:
             self._take(state)
 
+    def voided(self, changes: tuple[Change, ...], state: Fold) -> None:
+        """Take it that a text begins again."""
+        del changes
+        self._take(state)
+
     def end(self) -> None:
         """Take it that nothing will come any more."""
         self.is_over.set()

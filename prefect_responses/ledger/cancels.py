@@ -35,10 +35,17 @@ def want_cancel(picture: Picture, verb: WantCancel) -> Verdict:
 
 
 def wanted(attempt: Attempt, reason: CancelReason, at: float) -> dict[str, Any]:
-    """Return the facts of a wanted cancel; the first reason and its time stay."""
-    if attempt.cancel_wanted_at is not None:
+    """Return the facts of a wanted cancel; the first reason and its time stay.
+
+    A deadline asks once more where an earlier cancel was answered and the response went on.
+    """
+    facts = {"cancel_reason": reason, "cancel_wanted_at": at}
+    if attempt.cancel_wanted_at is None:
+        return facts
+    is_deadline = reason is CancelReason.DEADLINE is not attempt.cancel_reason
+    if attempt.cancel_answer is None or not is_deadline:
         return {}
-    return {"cancel_reason": reason, "cancel_wanted_at": at}
+    return facts | dict.fromkeys(("cancel_answer", "cancel_answered_at", "watch_until"))
 
 
 def _of_run(attempt: Attempt, verb: WantCancel) -> dict[str, Any]:

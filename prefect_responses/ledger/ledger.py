@@ -151,6 +151,11 @@ class Ledger(LedgerReads):
         """
         return self.lease_left(owner_id) > 0
 
+    @property
+    def lease_seconds(self) -> float:
+        """Return for how long others believe that this process lives without news of it."""
+        return self._lease_seconds
+
     def lease_left(self, owner_id: str | None = None) -> float:
         """Return for how many seconds no one can take this process for dead: a POST must fit in."""
         return self._owner.lease.left() if owner_id in {None, self.owner_id} else 0.0

@@ -240,8 +240,9 @@ class SetDeadline:
 class WantCancel:
     """Want an attempt cancelled: what was planned is abandoned, what may be accepted owes a cancel.
 
-    The first reason stays. A settled attempt does not move. With *run*, a deadline counts for that
-    run from now on: its outcome is that run's, and only a later one asks again.
+    The first reason stays, but that a deadline asks once more where an earlier cancel was answered
+    and the response went on. A settled attempt does not move. With *run*, a deadline counts for
+    that run from now on: its outcome is that run's, and only a later one asks again.
     """
 
     attempt_id: str

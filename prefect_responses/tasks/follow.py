@@ -59,6 +59,11 @@ class _Mailbox:
         self._state = state
         self._put(event, changes)
 
+    def voided(self, changes: tuple[Change, ...], state: Fold) -> None:
+        """Tell that a text begins again."""
+        self._state = state
+        self._put(None, changes)
+
     def end(self, settled: Settled | None) -> None:
         """Tell what the end says that no event had said, and that nothing follows."""
         if settled is not None and settled.body and self._state.response is None:

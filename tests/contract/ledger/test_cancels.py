@@ -246,3 +246,18 @@ async def test_any_other_cancel_leaves_the_run_that_asked_for_it(ledger, stage):
 
     assert (asked.moved, late.moved) == (True, False)
     assert late.attempt.run == (1,)
+
+
+async def test_a_deadline_asks_again_where_another_cancel_was_answered(ledger, stage):
+    attempt = await stage.accepted()
+    await ledger.do(WantCancel(attempt.id, ASKED, at=6.0))
+    await ledger.do(RecordCancel(attempt.id, CancelAnswer.REFUSED, None, at=7.0))
+
+    again = await ledger.do(WantCancel(attempt.id, DEADLINE, at=8.0))
+    same = await ledger.do(WantCancel(attempt.id, DEADLINE, at=9.0))
+
+    assert (again.moved, same.moved) == (True, False)
+    assert (again.attempt.cancel_reason, again.attempt.cancel_wanted_at) == (DEADLINE, 8.0)
+    assert again.attempt.owes_cancel
+    assert again.attempt.cancel_answered_at is None
+    assert await ledger.owed_cancels() == [same.attempt]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 
 import httpx
+import orjson
 import pytest
 
 from prefect_responses.client import quiet
+from prefect_responses.client.secrets import Redactor
 from prefect_responses.decisions.answers import read_create_answer
 from prefect_responses.errors import EndpointInvalid, RequestInvalid
 
@@ -52,6 +54,35 @@ async def test_an_answer_that_repeats_the_key_is_redacted(server, api, key):
     verdict = read_create_answer(answer)
     assert "Bad key [redacted]." in str(verdict.error)
     assert key not in repr(verdict)
+
+
+@pytest.mark.parametrize("escape", [r"\u002d", r"\u002D"])
+async def test_a_key_that_is_escaped_in_json_is_redacted(server, api, key, escape):
+    escaped = key.replace("-", escape).encode()
+    server.answers(401, rb'{"error":{"message":"Bad\nkey %s."}, "at": "\\%s"}' % (escaped, escaped))
+    answer = await api.create({}, client_request_id="try-1")
+    assert orjson.loads(answer.body) == {
+        "error": {"message": "Bad\nkey [redacted]."},
+        "at": "\\[redacted]",
+    }
+
+
+def test_what_only_looks_like_an_escaped_key_stays_json():
+    body = orjson.dumps({"text": r"\u0073k-0123456789", "path": "a\\/b"})
+    assert Redactor("sk-0123456789", {}).body(body) == body
+
+
+@pytest.mark.parametrize("written", [r"aa\/bb\\\"cc\/dd", r"aa/bb\u005c\u0022cc/dd"])
+def test_a_key_of_odd_letters_is_found_however_it_is_written(written):
+    secret = 'aa/bb\\"cc/dd'
+    assert orjson.loads(f'"{written}"') == secret
+    assert Redactor(secret, {}).body(f'"{written}"'.encode()) == b'"[redacted]"'
+
+
+def test_stars_leave_all_offsets(key):
+    text = f"a {key} b {key[:-1]}"
+    starred = Redactor(key, {"authorization": f"Bearer {key}"}).stars(text)
+    assert starred == f"a {'*' * len(key)} b {key[:-1]}"
 
 
 async def test_a_secret_header_is_redacted_too(server, connect):

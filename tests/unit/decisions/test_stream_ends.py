@@ -25,8 +25,8 @@ POLICY = FollowPolicy(tries=3, backoff=Backoff(first=1.0, factor=2.0, most=60.0)
 @pytest.mark.parametrize(
     ("connection", "then"),
     [
-        (Connection(is_new=True), Reconnect(0.0, ask=True)),
-        (Connection(is_new=True, is_broken=True), Reconnect(0.0, ask=False)),
+        (Connection(is_new=True), Reconnect(1.0, ask=True)),
+        (Connection(is_new=True, is_broken=True), Reconnect(1.0, ask=False)),
         (Connection(fruitless=1), Reconnect(1.0)),
         (Connection(is_broken=True, fruitless=2), Reconnect(2.0)),
         (Connection(fruitless=3), PollForGood()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from hypothesis import given
@@ -10,7 +12,16 @@ from hypothesis import strategies as st
 from prefect_responses.decisions.fold_snapshots import from_snapshot, snapshot
 from prefect_responses.decisions.growing_text import GrowingText
 from prefect_responses.decisions.output_texts import Part, PieceKind, texts_of_response
-from prefect_responses.decisions.stream_fold import Change, Ended, Fold, Piece, Restarted, end, fold
+from prefect_responses.decisions.stream_fold import (
+    Change,
+    Ended,
+    Fold,
+    Piece,
+    Restarted,
+    end,
+    fold,
+    reconnected,
+)
 from prefect_responses.wire.envelopes import ErrorEnvelope
 from prefect_responses.wire.stream_events import StreamEvent, read_event
 
@@ -271,6 +282,41 @@ def test_what_has_numbers_can_be_resumed_once_there_is_one():
     assert not Fold().can_resume
     state, _ = run([*numbered(CREATED, delta("a")), read_event({"type": "keepalive"})])
     assert state.can_resume
+
+
+@given(st.lists(st.integers(0, len(WHOLE)), max_size=4), st.booleans())
+def test_what_every_connection_repeats_is_told_once(ends, has_stray_number):
+    repeated = [replace(each, sequence=None) for each in WHOLE]
+    if has_stray_number:  # one number among none is nothing to resume from
+        repeated[3] = WHOLE[3]
+    # The worst of servers announces nothing.
+    repeated = [each for each in repeated if "item.added" not in each.type]
+    repeated = [each for each in repeated if "in_progress" not in each.type]
+    state, seen = Fold(), Reader()
+    for end_ in [*ends, len(repeated)]:
+        state, restarts = reconnected(state)
+        assert not state.parts
+        state, changes = run(repeated[:end_], state)
+        seen.see([*restarts, *changes])
+        if state.response is not None:
+            break
+        assert seen.texts == texts(state)
+    assert seen.texts == RIGHT
+
+
+@pytest.mark.parametrize("events", [WHOLE[:20], WHOLE], ids=["numbered", "over"])
+def test_another_connection_voids_nothing_where_it_goes_on(events):
+    state, _ = run(events)
+    assert reconnected(state) == (state, ())
+
+
+def test_another_connection_voids_all_that_an_earlier_process_kept_without_numbers():
+    state, _ = run([read_event(each) for each in (CREATED, delta("a"), delta("b", 2))])
+    kept = from_snapshot(orjson.loads(orjson.dumps(snapshot(state))))
+    assert reconnected(kept) == (
+        Fold(response_id="resp_1"),
+        (Restarted(0, None), Restarted(2, None)),
+    )
 
 
 # --- a server that starts over --------------------------------------------------------------------

@@ -31,6 +31,9 @@ class Heard:
         self.began_with = state
         self.parts = {part: str(text) for part, text in state.parts.items()}
 
+    def voided(self, changes, state):
+        self.heard(None, changes, state)
+
     def heard(self, event, changes, state):
         del event, state
         for change in changes:
