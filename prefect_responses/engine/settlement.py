@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from prefect_responses.ledger import Settle
 from prefect_responses.statuses import OUTCOME_OF_STATUS, Outcome
 
-#: Seconds by which two times that a server gives in whole ones may be off, and its clock's drift.
-_SLACK = 5.0
+#: Seconds that a response may have been at work before it is known here: some POSTs are answered
+#: only when all is done.
+_SLACK = 60.0
 #: Beyond any time in seconds; a server that counts milliseconds is beyond it.
 _END_OF_TIME = 1e11
 
@@ -80,7 +81,7 @@ def _why_gone(expires_at: float | None, at: float) -> tuple[str, str]:
 def _latency(
     attempt: Attempt, response: Response, at: float, unfinished_at: float | None
 ) -> float | None:
-    """Return how long it took, or None if nobody can say: clocks are set back, and some are wrong."""
+    """Return how long it took, or None if nobody can say: clocks are wrong, and are set back."""
     if unfinished_at is not None and attempt.submitted_at is not None:
         told = (unfinished_at + at) / 2.0 - attempt.submitted_at
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 from bisect import bisect_left
 from itertools import accumulate, pairwise, repeat, takewhile
 from random import Random
@@ -40,7 +41,7 @@ def judged(median, *, known=50, wrong=(), policy=None, spread=SPREAD):
     randoms = [Random(seed) for seed in range(LEARNINGS)]  # noqa: S311 - a simulation
     return [
         polled(
-            drawn(random, 500, median, spread),
+            drawn(random, 1500, median, spread),
             learn_schedule([*drawn(random, known - len(wrong), median, spread), *wrong]),
             policy or PollPolicy(),
         )
@@ -113,6 +114,8 @@ def test_a_few_latencies_teach_nothing():
 # --- any schedule ---------------------------------------------------------------------------------
 
 many_latencies = st.lists(st.floats(0.0, 1e7), min_size=FEWEST, max_size=60)
+#: No response takes so long, or so little.
+IMPOSSIBLE = [math.nan, math.inf, -math.inf, -1.0, 1e305, 1e280, sys.float_info.max]
 
 
 @given(many_latencies, st.floats(-1e6, 1e9))
@@ -128,6 +131,19 @@ def test_any_schedule_takes_its_time(latencies):
     schedule = learn_schedule(latencies)
     assert all(earlier < later for earlier, later in pairwise(schedule.times))
     assert all(earlier <= later for earlier, later in pairwise(schedule.turns))
+
+
+@given(st.lists(st.floats() | st.sampled_from(IMPOSSIBLE), max_size=60), st.floats(0.0, 1e9))
+@example([1.0, 2.0, 3.0, 4.0, *[sys.float_info.max] * 5], 0.0)
+def test_nothing_that_is_handed_in_can_break_it(latencies, waited):
+    schedule = learn_schedule(latencies)
+    assert 0.1 <= PollPolicy().next_wait(waited, schedule) <= 600.0
+
+
+@pytest.mark.parametrize("impossible", IMPOSSIBLE, ids=str)
+def test_what_cannot_be_teaches_nothing(impossible):
+    assert learn_schedule([impossible] * FEWEST) is None
+    assert learn_schedule([20.0, impossible] * FEWEST) == learn_schedule([20.0] * FEWEST)
 
 
 def test_between_two_polls_the_next_one_stays_where_it_is():
