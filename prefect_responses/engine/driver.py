@@ -127,7 +127,7 @@ class Driver:
             situation = await self._situation(attempt, call, drive)
             action = next_action(attempt, situation, call.policy)
             if done or isinstance(action, Return):
-                return await self._told(attempt)
+                return await self._told(attempt) if until is Until.SETTLED else attempt
             attempt = await self._perform(action, attempt, call, drive)
 
     async def _situation(self, attempt: Attempt, call: Call, drive: _Drive) -> Situation:
@@ -184,7 +184,7 @@ class Driver:
         """
         if timeout_outcome(attempt) in {None, TimeoutOutcome.COMPLETED}:
             return attempt
-        return (await self._ledger.do(Deliver(attempt.id, self._clock.now()))).attempt
+        return (await self._ledger.do(Deliver(attempt.id, self._clock.now(), timeout=True))).attempt
 
     async def _send(self, attempt: Attempt, call: Call, drive: _Drive) -> Attempt:
         drive.sends += 1

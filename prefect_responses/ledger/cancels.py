@@ -39,7 +39,9 @@ def wanted(attempt: Attempt, reason: CancelReason, at: float) -> dict[str, Any]:
 
     A deadline asks once more where an earlier cancel was answered and the response went on.
     """
-    facts = {"cancel_reason": reason, "cancel_wanted_at": at}
+    facts: dict[str, Any] = {"cancel_reason": reason, "cancel_wanted_at": at}
+    if reason is CancelReason.DEADLINE:
+        facts["delivered_at"] = None  # that it was submitted was told, what its deadline did is not
     if attempt.cancel_wanted_at is None:
         return facts
     is_deadline = reason is CancelReason.DEADLINE is not attempt.cancel_reason

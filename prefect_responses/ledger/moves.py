@@ -223,9 +223,10 @@ def observe(picture: Picture, verb: Observe) -> Verdict:
 
 
 def deliver(picture: Picture, verb: Deliver) -> Verdict:
-    """Note the first delivery."""
+    """Note the first delivery; what a deadline comes to is delivered when it has come to it."""
     attempt = picture.attempt(verb.attempt_id)
-    if attempt.delivered_at is not None:
+    is_ending = attempt.cancel_reason is CancelReason.DEADLINE and not attempt.is_settled
+    if attempt.delivered_at is not None or (is_ending and not verb.timeout):
         return Verdict(attempt, moved=False)
     return Verdict(picture.change(attempt, delivered_at=verb.at), moved=True)
 

@@ -182,10 +182,14 @@ class Observe:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Say that the call returned the outcome to its caller."""
+    """Say that the call returned the outcome to its caller.
+
+    While a deadline is ending an attempt only *timeout* counts: the caller was told of that.
+    """
 
     attempt_id: str
     at: float
+    timeout: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,6 @@ class Ask:
         ledger: the record, or None for the default one.
         waiting: how its end is waited for, its deadline included.
         limits: the blocks of code with a deadline that it is asked in.
-        has_own_timeout: its deadline is not only that of those blocks.
     """
 
     request: Mapping[str, Any] = field(hash=False)
@@ -89,7 +88,6 @@ class Ask:
     ledger: ResponseLedger | None = field(default=None, hash=False)
     waiting: Waiting = field(default_factory=Waiting, hash=False)
     limits: tuple[Limit, ...] = field(default=(), hash=False)
-    has_own_timeout: bool = False
 
 
 def one_of(words: type[E], name: str, given: str) -> E:
@@ -139,14 +137,13 @@ def waits(
     return {
         "waiting": Waiting(way, timeout_of(cancel_on_timeout), live_text=live_text),
         "limits": open_limits(),
-        "has_own_timeout": cancel_on_timeout is not None,
     }
 
 
 def hold(ask: Ask, responses: DurableResponses, attempt: Attempt) -> None:
     """Let the deadlines of the blocks of code around *ask* hold for what became of it."""
     for limit in ask.limits:
-        limit.hold(responses, attempt, is_own=ask.has_own_timeout)
+        limit.hold(responses, attempt)
 
 
 async def open_call(ask: Ask) -> tuple[DurableResponses, Call]:

@@ -7,12 +7,15 @@ import math
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from prefect_responses.decisions.policies import TimeoutPolicy
+from prefect_responses.decisions.next_action import is_overdue
+from prefect_responses.decisions.policies import Backoff, TimeoutPolicy
 from prefect_responses.decisions.timeouts import TimeoutOutcome, timeout_outcome
 from prefect_responses.engine.runtime import current_runtime
 from prefect_responses.errors import RequestInvalid, ResponsesError
+from prefect_responses.statuses import AttemptState
 
 if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
 
 #: Seconds after the deadline in which whoever awaits a response may cancel it first.
 _HEAD_START = 1.0
+#: How a cancel that could not be written down or delivered is tried again.
+_TRIES = Backoff(first=1.0, most=30.0)
+
+#: The attempts whose end is being seen to; used in the runtime's loop only.
+_ending: set[str] = set()
 
 
 class HasTimeout(Protocol):
@@ -33,33 +41,37 @@ class HasTimeout(Protocol):
 class Limit:
     """The deadline of one block of code, and the responses that it holds for.
 
+    It is given to each response that is submitted in the block, and kept with it in the ledger. The
+    block itself is nowhere kept: in a new process its time begins anew for what was not submitted
+    before, and what was keeps the deadline that it has.
+
     Args:
-        at: the deadline, in seconds since the epoch. Adopting a response that an earlier process
-            submitted under the same block makes it the earlier process's deadline.
+        at: the deadline, in seconds since the epoch.
         grace: see `TimeoutPolicy`.
-        entered_at: when the block was entered, in seconds since the epoch.
     """
 
     at: float
     grace: float
-    entered_at: float
     _held: dict[str, DurableResponses] = field(default_factory=dict)
 
-    def hold(self, responses: DurableResponses, attempt: Attempt, *, is_own: bool) -> None:
+    def hold(self, responses: DurableResponses, attempt: Attempt) -> None:
         """Let the deadline hold for *attempt*; call it in the runtime's loop.
+
+        An earlier deadline of its own is held, too. If this process dies, the harvester does it.
 
         Args:
             responses: the engine that reaches it.
             attempt: what was submitted or adopted.
-            is_own: the response has a timeout of its own, which says nothing of the block's.
         """
         self._held[attempt.id] = responses
-        due = {attempt.id: responses}
-        if not is_own and _was_in_flight(attempt, self.entered_at):
-            self.at = min(self.at, attempt.deadline_at or self.at)
-            due = self._held
-        for attempt_id, engine in due.items():
-            current_runtime().tend(self._enforce(attempt_id, engine))
+        due_at = min(self.at, attempt.deadline_at or math.inf)
+        if attempt.state is not AttemptState.SUBMITTED or due_at == math.inf:
+            return
+        runtime = current_runtime()
+        asyncio.get_running_loop().call_later(
+            max(0.0, due_at - runtime.now()) + _HEAD_START,
+            lambda: runtime.tend(_end_overdue(attempt.id, responses)),
+        )
 
     def outcomes(self) -> dict[str, TimeoutOutcome | None]:
         """Return what the deadline came to, by response ID; None where it has done nothing."""
@@ -73,16 +85,34 @@ class Limit:
         held = [await each.ledger.attempt(id_) for id_, each in self._held.items()]
         return {attempt.response_id or attempt.id: timeout_outcome(attempt) for attempt in held}
 
-    async def _enforce(self, attempt_id: str, responses: DurableResponses) -> None:
-        """Cancel at the deadline what nobody awaits; the harvester does it if this process dies."""
-        await asyncio.sleep(max(0.0, self.at + _HEAD_START - current_runtime().now()))
-        with suppress(ResponsesError):
-            await responses.enforce_deadline(attempt_id)
+
+async def _end_overdue(attempt_id: str, responses: DurableResponses) -> None:
+    """Cancel what nobody awaits, again and again until it has ended or the runtime is closed."""
+    if attempt_id in _ending:  # several limits may hold one response
+        return
+    _ending.add(attempt_id)
+    try:
+        for tries in count(1):
+            with suppress(ResponsesError):
+                if not await _is_still_overdue(attempt_id, responses):
+                    return
+            await asyncio.sleep(_TRIES.wait(tries))
+    finally:
+        _ending.discard(attempt_id)
 
 
-def _was_in_flight(attempt: Attempt, entered_at: float) -> bool:
-    """Tell whether *attempt* was submitted before *entered_at* and had not ended then."""
-    return attempt.planned_at < entered_at and (attempt.settled_at or math.inf) >= entered_at
+async def _is_still_overdue(attempt_id: str, responses: DurableResponses) -> bool:
+    """Do what the deadline asks for next, and tell whether there is more to do."""
+    attempt = await responses.ledger.attempt(attempt_id)
+    if attempt.owes_cancel:
+        attempt = await responses.deliver_cancel(attempt)
+    else:
+        attempt = await responses.enforce_deadline(attempt_id)
+    is_running = attempt.state is AttemptState.SUBMITTED
+    if is_running and is_overdue(attempt, current_runtime().now()) and not attempt.owes_cancel:
+        look = await responses.look(attempt)
+        return look.attempt.state is AttemptState.SUBMITTED and not look.missing
+    return attempt.owes_cancel
 
 
 _open: ContextVar[tuple[Limit, ...]] = ContextVar("prefect_responses_limits", default=())
@@ -96,7 +126,7 @@ def open_limits() -> tuple[Limit, ...]:
 def enter_limit(policy: TimeoutPolicy) -> Limit:
     """Open a limit around what the caller does next."""
     now = current_runtime().now()
-    limit = Limit(policy.deadline(now) or math.inf, policy.grace, now)
+    limit = Limit(policy.deadline(now) or math.inf, policy.grace)
     _open.set((*_open.get(), limit))
     return limit
 

@@ -6,6 +6,7 @@ import pytest
 
 from prefect_responses.ledger import (
     Claim,
+    Deliver,
     MarkOrphaned,
     MarkWarned,
     RecordCancel,
@@ -261,3 +262,27 @@ async def test_a_deadline_asks_again_where_another_cancel_was_answered(ledger, s
     assert again.attempt.owes_cancel
     assert again.attempt.cancel_answered_at is None
     assert await ledger.owed_cancels() == [same.attempt]
+
+
+async def test_what_a_deadline_comes_to_is_delivered_once_it_has_come_to_it(ledger, stage):
+    accepted = await stage.accepted()
+    await ledger.do(Deliver(accepted.id, at=5.0))
+
+    due = await ledger.do(WantCancel(accepted.id, DEADLINE, at=6.0))
+    early = await ledger.do(Deliver(accepted.id, at=7.0))
+    ended = await ledger.do(Settle(accepted.id, Outcome.CANCELLED, at=8.0))
+    told = await ledger.do(Deliver(accepted.id, at=9.0))
+
+    assert due.attempt.delivered_at is None
+    assert (early.moved, told.moved) == (False, True)
+    assert ended.attempt.delivered_at is None
+    assert told.attempt.delivered_at == 9.0
+
+
+async def test_a_caller_that_left_at_its_deadline_was_told(ledger, stage):
+    accepted = await stage.accepted()
+    await ledger.do(WantCancel(accepted.id, DEADLINE, at=6.0))
+
+    told = await ledger.do(Deliver(accepted.id, at=7.0, timeout=True))
+
+    assert told.attempt.delivered_at == 7.0

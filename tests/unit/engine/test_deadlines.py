@@ -110,6 +110,25 @@ async def test_the_deadline_of_the_first_process_holds_in_the_next(late):
     assert again.accepted() == 1
 
 
+async def test_who_created_and_awaits_is_told_after_a_crash_in_the_grace(late):
+    made = await late.responses.create(call(late))
+    late.control.advance(70.0)
+    await late.clock.advance(70.0)
+    ended = await late.responses.enforce_deadline(made.id)  # and dies before anybody is told
+    assert ended.outcome is Outcome.CANCELLED
+
+    again = await late.again()
+    next_run = call(again, run=(2,), execution="e2")
+    handle = await again.responses.create(next_run)
+    settled = await again.responses.wait(handle.id, LIMIT, next_run.origin)
+
+    assert settled.attempt.id == made.id
+    assert isinstance(failure_of(settled.attempt), ResponseTimedOut)
+    assert again.accepted() == 1
+    third = await again.responses.create(call(again, run=(3,), execution="e3"))
+    assert third.number == 2
+
+
 @pytest.mark.parametrize("dies", ["before the deadline", "owing the cancel", "cancelled"])
 @pytest.mark.parametrize("way", ["the same call", "by its ID"])
 async def test_a_run_again_after_a_crash_pays_for_no_other(late, dies, way):

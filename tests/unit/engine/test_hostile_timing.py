@@ -336,7 +336,7 @@ async def test_a_response_that_is_polled_holds_no_stream(bench):
 @pytest.mark.parametrize("mode", [AwaitMode.POLL, AwaitMode.AUTO])
 async def test_no_attempt_of_a_call_leaves_a_stream_open(bench, mode):
     bench.control.set_latency("constant:0.1")
-    bench.control.add_fault("fail", code="server_error", times=2)
+    bench.control.add_fault("fail", match={"method": "POST"}, code="server_error", times=2)
     engine = await aimed(bench, clock=SystemClock(), max_streams=2)
     retrying = CallPolicy(mode, retry=RetryPolicy(3), poll=PollPolicy(least=0.05))
 
