@@ -2,6 +2,7 @@
 #   make demo   the main job, killed half-way and finished, with its proof
 #   make test   the full gate: lint, types, architecture, tests
 # All they write lies in this folder: .venv, .cache, .tmp, .demo. Beside them:
+#   make test-deployed      automations and a user's cancel under real workers (CI runs it too)
 #   make test-prefect-3.9   the tests of what differs between Prefect's versions, on 3.9
 #   make test-automations   a dead flow run that comes back, with real heartbeats (four minutes)
 #   make kill-matrix        every crash point in every way of dying, counted into the docs (minutes)
@@ -29,7 +30,11 @@ export PYTHONDONTWRITEBYTECODE :=
 # Branch coverage of the durable core must be whole.
 COVERED := prefect_responses/decisions/*,prefect_responses/statuses.py,prefect_responses/identity.py,prefect_responses/ledger/*
 
-.PHONY: demo test lint types architecture tests test-prefect-3.9 test-automations kill-matrix lock clean
+# What takes minutes with real workers and a Prefect server of its own: CI runs it after the gate.
+DEPLOYED := tests/deployed/test_automations.py tests/deployed/test_user_cancels.py
+
+.PHONY: demo test lint types architecture tests test-deployed test-prefect-3.9 test-automations \
+  kill-matrix lock clean
 
 demo: .venv/installed
 	@$(BIN)/python -m flows.demo
@@ -47,7 +52,7 @@ architecture: .venv/installed
 	$(BIN)/lint-imports --cache-dir .cache/import-linter
 
 tests: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report= $(DEPLOYED:%=--ignore=%)
 	@$(BIN)/coverage report --include='$(COVERED)' --show-missing --skip-covered --fail-under=100
 
 # The same code on Prefect 3.9: what is private in Prefect, and one killed flow
@@ -75,6 +80,10 @@ test-prefect-3.9: .venv-prefect-3.9/installed
 # What the gate does pairwise, whole: docs/explanation/what-happens-when.md shows what it counted.
 kill-matrix: .venv/installed
 	@$(BIN)/python tests/chaos/kill_matrix.py --write
+
+# Deployments under a real worker: dead runs come back by themselves, and a user's cancel.
+test-deployed: .venv/installed
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(DEPLOYED)
 
 # Heartbeats, suspensions and caps at their real length; the gate has them shortened.
 test-automations: .venv/installed

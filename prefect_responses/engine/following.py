@@ -126,7 +126,10 @@ class Following:
         if attempt.streamed is None:
             verb = BeginFollowing(attempt.id, self._clock.now())
             attempt = (await self._ledger.do(verb)).attempt
-        tail = _Tail(StreamProgress(self._ledger, self._clock, attempt), Listeners(listeners))
+        tail = _Tail(
+            StreamProgress(self._ledger, self._clock, attempt, clean=self._api.redact),
+            Listeners(listeners),
+        )
         await tail.progress.load()
         tail.reached = tail.progress.state.reach
         tail.listeners.began(tail.progress.state)

@@ -11,14 +11,14 @@ import atexit
 import os
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Hashable
+    from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator
     from concurrent.futures import Future
 
 T = TypeVar("T")
@@ -27,6 +27,9 @@ T = TypeVar("T")
 CLEANUP_GRACE = 12.0
 #: Seconds that a process which ends waits for its ledgers to be flushed and its pools closed.
 CLOSING_GRACE = 5.0
+#: Seconds of those that what callers still wait for may take to clean up, before the rest closes.
+_ERRANDS_GRACE = 3.0
+_CLOSED = "The runtime was closed while this was waiting; what was submitted goes on."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Runtime:
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._leavers: list[Callable[[], None]] = []
         self._tended: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[Any]] = set()
+        self._is_closing = False
         self._thread.start()
         self._ready.wait()
 
@@ -57,12 +62,16 @@ class Runtime:
         asyncio.set_event_loop(self._loop)
         self._loop.call_soon(self._ready.set)
         self._loop.run_forever()
+        self._loop.run_until_complete(_end_what_is_left())
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run *coroutine* from a thread without a loop; return or raise what it does.
 
         When the caller is interrupted (a signal, a timeout), the coroutine is cancelled and given
         `CLEANUP_GRACE` seconds, in which a POST that has left can still record its ID.
+
+        Raises:
+            RuntimeError: the runtime was closed before the coroutine had ended.
         """
         errand = self._start(coroutine)
         try:
@@ -88,16 +97,37 @@ class Runtime:
 
     def _start(self, coroutine: Coroutine[Any, Any, T]) -> _Errand[T]:
         started, finished = threading.Event(), threading.Event()
+        if self._is_closing:
+            coroutine.close()
+            raise RuntimeError(_CLOSED)
 
         async def whole() -> T:
             started.set()
             try:
-                return await coroutine
+                with self._counted():
+                    return await coroutine
             finally:
+                coroutine.close()
                 finished.set()
 
         future = asyncio.run_coroutine_threadsafe(whole(), self._loop)
         return _Errand(coroutine, future, started, finished)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Let the errand in the block be ended by a close; call it in the errand's task."""
+        if self._is_closing:
+            raise RuntimeError(_CLOSED)
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._errands.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._is_closing:
+                raise RuntimeError(_CLOSED) from None
+            raise
+        finally:
+            self._errands.discard(task)
 
     def _cancel(self, errand: _Errand[Any]) -> None:
         def give_up_unstarted() -> None:
@@ -166,9 +196,14 @@ class Runtime:
         return time.time()
 
     def close(self) -> None:
-        """Close what is shared and stop the loop; a second call does nothing."""
+        """End what callers wait for, close what is shared and stop the loop.
+
+        Who waits gets a `RuntimeError`; what was submitted goes on, and the next process finds it.
+        A second call does nothing.
+        """
         if not self._thread.is_alive():
             return
+        self._is_closing = True
         closing = asyncio.run_coroutine_threadsafe(self._close_shared(), self._loop)
         try:
             closing.result(CLOSING_GRACE)
@@ -182,14 +217,25 @@ class Runtime:
     async def _close_shared(self) -> None:
         closers, self._closers = self._closers[::-1], []
         self._shared.clear()
-        tended = [*self._tended]
-        for task in tended:
-            task.cancel()
-        await asyncio.gather(*tended, return_exceptions=True)
+        await _cancel_all({*self._tended, *self._errands})
         for close in closers:
             # Whatever cannot be closed must not keep the ledger, closed last, from its flush.
             with suppress(Exception):
                 await close()
+
+
+async def _cancel_all(tasks: set[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        ended, _ = await asyncio.wait(tasks, timeout=_ERRANDS_GRACE)
+        await asyncio.gather(*ended, return_exceptions=True)  # nobody else asks how they ended
+
+
+async def _end_what_is_left() -> None:
+    """End what came, or would not end, while the loop was closing, so that nobody waits for it."""
+    await asyncio.sleep(0)  # what is cancelled before its first step runs none of it
+    await _cancel_all(asyncio.all_tasks() - {cast("asyncio.Task[Any]", asyncio.current_task())})
 
 
 _lock = threading.Lock()

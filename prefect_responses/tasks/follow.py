@@ -19,7 +19,6 @@ from prefect_responses.wire.stream_events import EventType, StreamEvent, read_ev
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from concurrent.futures import Future
 
     from prefect_responses.blocks.response_ledger import ResponseLedger
     from prefect_responses.blocks.responses_credentials import ResponsesCredentials
@@ -90,9 +89,9 @@ class _Mailbox:
 
 
 class Followed(Generic[T]):
-    """What is heard of a response, once: iterate over it with `for` or with `async for`.
+    """What is heard of a response: iterate over it with `for` or with `async for`.
 
-    Leaving the iteration stops the following; the response goes on, and can be followed again.
+    Each iteration follows anew, and leaving one ends none but that; the response goes on.
 
     Args:
         follower: whose response it is.
@@ -108,25 +107,27 @@ class Followed(Generic[T]):
         self._pick = pick
 
     def __iter__(self) -> Iterator[T]:
-        runtime, mailbox = current_runtime(), self._follower.begin()
+        runtime, mailbox = current_runtime(), _Mailbox()
+        following = runtime.start(self._follower.follow(mailbox))
         try:
             while heard := runtime.run(mailbox.fetch()):
                 for event, changes in heard:
                     yield from self._pick(event, changes)
-            self._follower.check()
+            following.result()
         finally:
-            self._follower.stop()
+            following.cancel()
 
     async def __aiter__(self) -> AsyncIterator[T]:
-        runtime, mailbox = current_runtime(), self._follower.begin()
+        runtime, mailbox = current_runtime(), _Mailbox()
+        following = runtime.start(self._follower.follow(mailbox))
         try:
             while heard := await runtime.arun(mailbox.fetch()):
                 for event, changes in heard:
                     for each in self._pick(event, changes):
                         yield each
-            self._follower.check()
+            await asyncio.wrap_future(following)
         finally:
-            self._follower.stop()
+            following.cancel()
 
 
 class Follower(Followed[StreamEvent]):
@@ -148,7 +149,6 @@ class Follower(Followed[StreamEvent]):
         self._credentials = credentials
         self._ledger = ledger
         self._timeout = timeout
-        self._following: Future[None] | None = None
 
     def text(self) -> Followed[Change]:
         """Return the text, piece by piece, each with its offset; see `Piece` and `Restarted`.
@@ -173,23 +173,12 @@ class Follower(Followed[StreamEvent]):
     async def _result(self) -> ResponseResult:
         return await (await self._run()).settle(Waiting(timeout=self._timeout))
 
-    def begin(self) -> _Mailbox:
-        """Begin to follow; what is heard comes into the mailbox."""
-        mailbox = _Mailbox()
-        self._following = current_runtime().start(self._follow(mailbox))
-        return mailbox
+    async def follow(self, mailbox: _Mailbox) -> None:
+        """Follow for one iteration: what is heard comes into its *mailbox*.
 
-    def check(self) -> None:
-        """Raise what following raised, once nothing more is heard."""
-        if self._following is not None:
-            self._following.result()
-
-    def stop(self) -> None:
-        """Stop following; the response goes on."""
-        if self._following is not None:
-            self._following.cancel()
-
-    async def _follow(self, mailbox: _Mailbox) -> None:
+        Raises:
+            ResponsesError: the response could not be found, or how it ended not be read.
+        """
         settled = None
         try:
             run = await self._run()

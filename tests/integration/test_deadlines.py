@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
+import time
 
 import pytest
 from prefect import flow
@@ -19,8 +21,11 @@ from prefect_responses import (
     create_response,
     respond,
 )
+from prefect_responses.decisions.policies import Backoff
 from prefect_responses.decisions.timeouts import TimeoutOutcome
+from prefect_responses.engine.runtime import close_runtime, current_runtime
 from prefect_responses.errors import RequestInvalid, ResponseTimedOut
+from prefect_responses.tasks import limits
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -191,3 +196,83 @@ def test_two_threads_have_limits_of_their_own():
     assert story().timeout is None
     may_leave.set()
     thread.join()
+
+
+# --- blocks of code, and what nobody awaits -------------------------------------------------------
+
+
+@pytest.fixture
+def hasty(slow, monkeypatch):
+    """Deadlines that are held at once, and again at once where that failed."""
+    monkeypatch.setattr(limits, "_HEAD_START", 0.1)
+    monkeypatch.setattr(limits, "_TRIES", Backoff(first=0.1, most=0.2))
+    yield slow
+    close_runtime()
+
+
+def asked(text, **fields):
+    return create_response.fn(model="echo", input=text, key=text, scope="s", **fields)
+
+
+def outcomes_when(limit, is_there):
+    """Return the outcomes as soon as they are as they should be."""
+    until = time.monotonic() + 10
+    while not is_there(outcomes := limit.outcomes()):
+        assert time.monotonic() < until, outcomes
+        time.sleep(0.05)
+    return outcomes
+
+
+def test_a_deadline_of_its_own_does_not_end_the_block(hasty):
+    asked("Mine.", cancel_on_timeout=0.3)
+    close_runtime()
+    with CancelOnTimeout(timeout_seconds=600) as limit:
+        before = limit.at
+        new, mine = asked("New."), asked("Mine.")
+        later = asked("Later.")
+
+    ended = TimeoutOutcome.CANCELLED
+    outcomes = outcomes_when(limit, lambda told: told[mine.response_id] is ended)
+    assert outcomes == {mine.response_id: ended, new.response_id: None, later.response_id: None}
+    assert limit.at == before
+    assert cancels(hasty) == [mine.response_id]
+
+
+def test_many_that_are_adopted_need_no_task_each(hasty):
+    texts = [f"{number}" for number in range(20)]
+    for text in texts:
+        asked(text)
+    close_runtime()
+    with CancelOnTimeout(timeout_seconds=600), CancelOnTimeout(timeout_seconds=500) as limit:
+        for text in texts:
+            asked(text)
+
+    assert len(limit.outcomes()) == 20
+    assert len(current_runtime()._tended) == 0
+    assert cancels(hasty) == []
+
+
+def test_a_cancel_that_failed_is_tried_again(hasty):
+    hasty.control.add_fault("status", match={"path_regex": "cancel"}, status=503, times=2)
+    with CancelOnTimeout(timeout_seconds=600), CancelOnTimeout(timeout_seconds=0.6) as limit:
+        asked("Slow.")
+    with sqlite3.connect(hasty.ledger_file) as ledger:
+        ledger.execute("ALTER TABLE attempts RENAME COLUMN latency TO lost")
+    time.sleep(1.0)  # well past the deadline
+    with sqlite3.connect(hasty.ledger_file) as ledger:
+        ledger.execute("ALTER TABLE attempts RENAME COLUMN lost TO latency")
+    ledger.close()
+
+    done = {TimeoutOutcome.CANCELLED}
+    outcomes_when(limit, lambda told: {*told.values()} == done)
+    assert len(cancels(hasty)) == 3
+
+
+def test_what_could_not_be_cancelled_is_read_until_it_has_ended(hasty):
+    hasty.control.set_latency("constant:1")
+    hasty.control.add_fault("status", match={"path_regex": "cancel"}, status=400)
+    with CancelOnTimeout(timeout_seconds=0.3) as limit:
+        asked("Late.")
+
+    outcomes_when(limit, lambda told: {*told.values()} == {TimeoutOutcome.COMPLETED})
+    assert len(cancels(hasty)) == 1

@@ -89,6 +89,21 @@ def test_leaving_early_harms_nothing(streaming):
     assert streaming.posts() == 1
 
 
+@pytest.mark.usefixtures("streaming")
+def test_two_iterations_of_one_follower_do_not_know_each_other():
+    @flow
+    def story():
+        following = follow(create_response(model="echo", input=TEXT, stream=True))
+        events, text = iter(following), iter(following.text())
+        next(events)
+        begun = next(text)
+        events.close()
+        return put_together([begun, *text]), following.result().output_text
+
+    told, whole = story()
+    assert told == whole
+
+
 def test_a_stream_that_fails_ends_and_the_result_says_why(streaming):
     streaming.control.add_fault("stream_error", after_deltas=3)
 

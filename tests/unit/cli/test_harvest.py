@@ -6,6 +6,7 @@ import json
 
 import pytest
 from ledger_stories import answered, doubted, planned, sent, write
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from test_commands import run
 
 
@@ -17,7 +18,8 @@ def url(tmp_path):
 def test_nothing_due_is_fine_and_says_what_was_not_looked_at(url):
     write(url, (answered, "a"), (planned, "b"))
 
-    result = run("harvest", "--url", url)
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):  # a neighbour may have set it
+        result = run("harvest", "--url", url)
 
     assert (result.returncode, result.stderr) == (0, "")
     assert "nothing was due" in result.stdout

@@ -74,9 +74,9 @@ def test_what_only_looks_like_an_escaped_key_stays_json():
 
 @pytest.mark.parametrize("written", [r"aa\/bb\\\"cc\/dd", r"aa/bb\u005c\u0022cc/dd"])
 def test_a_key_of_odd_letters_is_found_however_it_is_written(written):
-    secret = 'aa/bb\\"cc/dd'
-    assert orjson.loads(f'"{written}"') == secret
-    assert Redactor(secret, {}).body(f'"{written}"'.encode()) == b'"[redacted]"'
+    letters = 'aa/bb\\"cc/dd'
+    assert orjson.loads(f'"{written}"') == letters
+    assert Redactor(letters, {}).body(f'"{written}"'.encode()) == b'"[redacted]"'
 
 
 def test_stars_leave_all_offsets(key):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import orjson
@@ -37,6 +38,17 @@ async def streams(bench):
     return await bench.again(clock=SystemClock())
 
 
+@asynccontextmanager
+async def meanwhile(work):
+    """Do *work* beside the block, and leave it at the end of the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
 def streaming(*events, reads):
     """Answer a create by a stream of *events*, and reads by *reads*, the last one for ever."""
     left = list(reads)
@@ -64,11 +76,10 @@ def within(bench, seconds, text="Say hi.", **request):
     ("fault", "streamed"),
     [
         ({"kind": "unreadable", "body": "empty"}, {}),
-        ({"kind": "unreadable", "body": "text"}, {}),
         ({"kind": "cut_stream", "after_events": 0, "ending": "reset"}, {"stream": True}),
         ({"kind": "cut_stream", "after_events": 0, "ending": "clean"}, {"stream": True}),
     ],
-    ids=["nothing", "text", "a stream that breaks", "a stream that ends"],
+    ids=["nothing", "a stream that breaks", "a stream that ends"],
 )
 async def test_tools_that_act_are_not_run_twice_after_a_success_that_says_nothing(
     bench, fault, streamed
@@ -150,11 +161,10 @@ WHOLE = response("completed", "hello")
     [
         {key: WHOLE[key] for key in WHOLE if key != "id"},
         {key: WHOLE[key] for key in WHOLE if key != "status"},
-        WHOLE | {"id": "resp_of_somebody_else", "output": []},
+        response("completed", "Not yours.", "resp_of_somebody_else"),
         WHOLE | {"status": "in_progress"},
-        {"status": "completed"},
     ],
-    ids=["no ID", "no status", "another ID", "at work", "nothing else"],
+    ids=["no ID", "no status", "another ID", "at work"],
 )
 async def test_an_end_that_is_not_that_of_the_response_is_looked_up(streams, odd):
     events = created(), delta("hel"), ended(odd)
@@ -203,7 +213,7 @@ async def test_an_end_that_the_stream_keeps_quiet_about_is_asked_for(streams, ki
 
 
 async def test_connections_of_one_keepalive_each_are_not_made_in_a_hurry(streams):
-    ends_at, number = time.monotonic() + 1.0, 0
+    ends_at, number = time.monotonic() + 0.4, 0
 
     async def handle(exchange):
         nonlocal number
@@ -237,13 +247,9 @@ async def test_those_who_race_for_the_only_stream_keep_their_deadlines(streams):
         await bench.ledger.do(SetDeadline(attempt.id, now + 0.5, now))
     policy = replace(QUICK, timeout=TimeoutPolicy(grace=0.1))
 
-    first, *others = [
-        asyncio.create_task(bench.responses.wait(attempt.id, policy)) for attempt in made
-    ]
-    async with asyncio.timeout(ENOUGH):
+    first, *others = [bench.responses.wait(attempt.id, policy) for attempt in made]
+    async with meanwhile(first), asyncio.timeout(ENOUGH):
         settled = await asyncio.gather(*others)
-    first.cancel()
-    await asyncio.wait({first})
 
     assert {each.attempt.outcome for each in settled} == {Outcome.CANCELLED}
 
@@ -272,12 +278,11 @@ async def test_one_whose_stream_was_taken_while_it_reconnected_keeps_its_deadlin
         call = within(bench, 1.0, stream=True)
         patient = FollowPolicy(tries=50, backoff=Backoff(first=0.1, most=0.1))
         call = replace(call, policy=replace(call.policy, follow=patient))
-        ours = asyncio.create_task(bench.responses.respond(call))
-        await has_reconnected.wait()
-        others = asyncio.create_task(bench.responses.respond(bench.call("other", stream=True)))
-        settled = await ours
-        others.cancel()
-        await asyncio.wait({others})
+        other_call = bench.call("other", stream=True)
+        async with meanwhile(bench.responses.respond(call)) as ours:
+            await has_reconnected.wait()
+            async with meanwhile(bench.responses.respond(other_call)):
+                settled = await ours
 
     assert settled.attempt.outcome is Outcome.CANCELLED
     assert is_taken.is_set()
@@ -297,7 +302,7 @@ async def test_a_request_that_hangs_does_not_hold_the_deadline(streams, hanging)
         else:
             await exchange.json(response())
 
-    async with RawServer(handle) as server:
+    async with RawServer(handle) as server, asyncio.timeout(ENOUGH):
         bench = await aimed(streams, server.url)
         call = within(bench, 0.3, stream=hanging == "is_stream")
         began = time.monotonic()

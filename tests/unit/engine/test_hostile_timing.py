@@ -14,6 +14,7 @@ from prefect_responses.clock import SystemClock
 from prefect_responses.decisions.policies import (
     AwaitMode,
     CallPolicy,
+    FollowPolicy,
     InDoubtMode,
     OnChange,
     PollPolicy,
@@ -121,7 +122,7 @@ async def test_what_was_to_be_cancelled_while_it_was_sent_is_not_sent_again(benc
     assert attempt.state is AttemptState.IN_DOUBT
 
 
-@pytest.mark.parametrize("mode", [InDoubtMode.AUTO, InDoubtMode.RESUBMIT, InDoubtMode.SEARCH])
+@pytest.mark.parametrize("mode", [InDoubtMode.AUTO, InDoubtMode.SEARCH])
 async def test_what_was_to_be_cancelled_in_doubt_is_sent_again_only_when_asked_for(late, mode):
     late.control.change_settings(list_responses=True)
     late.control.add_fault("drop_before", match={"method": "POST"})
@@ -219,6 +220,32 @@ async def test_a_deadline_that_another_process_sets_meanwhile_is_noticed(bench):
     assert cancelled[0] >= reads[1] + 60.0
 
 
+async def test_one_that_follows_a_stream_notices_such_a_deadline_too(bench):
+    cancelled = asyncio.Event()
+
+    async def handle(exchange):
+        if exchange.is_create:
+            await exchange.stream(created())
+            await asyncio.Event().wait()
+        if exchange.is_cancel:
+            cancelled.set()
+        await exchange.json(response("cancelled" if cancelled.is_set() else "in_progress"))
+
+    alert = CallPolicy(follow=FollowPolicy(silence=0.1), timeout=TimeoutPolicy(grace=0.1))
+    async with RawServer(handle) as server, asyncio.timeout(ENOUGH):
+        engine, other = await aimed(bench, server.url, clock=SystemClock()), await bench.again()
+        followed = engine.call(stream=True, policy=alert)
+        following = asyncio.create_task(engine.responses.respond(followed))
+        await until(lambda: engine.observer.heard)
+        (attempt,) = await other.attempts()
+        now = engine.clock.now()
+        await other.ledger.do(SetDeadline(attempt.id, now + 0.2, now))
+        settled = await following
+
+    assert settled.attempt.outcome is Outcome.CANCELLED
+    assert settled.attempt.cancel_reason is CancelReason.DEADLINE
+
+
 async def test_no_resubmission_is_promised_of_a_response_that_never_ends(bench):
     async def handle(exchange):
         await exchange.json(response())
@@ -309,7 +336,8 @@ async def test_the_stream_of_an_attempt_never_ends_the_next(left_early):
     handler.fails.set()
 
     again = engine.call(stream=True, key="k", run=(2,), execution="e2")
-    settled = await engine.responses.respond(again)
+    async with asyncio.timeout(ENOUGH):
+        settled = await engine.responses.respond(again)
 
     assert settled.attempt.response_id == SECOND
     assert settled.attempt.outcome is Outcome.COMPLETED
@@ -333,12 +361,11 @@ async def test_a_response_that_is_polled_holds_no_stream(bench):
     assert free == [True]
 
 
-@pytest.mark.parametrize("mode", [AwaitMode.POLL, AwaitMode.AUTO])
-async def test_no_attempt_of_a_call_leaves_a_stream_open(bench, mode):
+async def test_no_attempt_of_a_call_leaves_a_stream_open(bench):
     bench.control.set_latency("constant:0.1")
     bench.control.add_fault("fail", match={"method": "POST"}, code="server_error", times=2)
     engine = await aimed(bench, clock=SystemClock(), max_streams=2)
-    retrying = CallPolicy(mode, retry=RetryPolicy(3), poll=PollPolicy(least=0.05))
+    retrying = CallPolicy(AwaitMode.POLL, retry=RetryPolicy(3), poll=PollPolicy(least=0.05))
 
     settled = await engine.responses.respond(engine.call(stream=True, policy=retrying))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from dataclasses import replace
 
@@ -139,6 +140,17 @@ async def test_a_ledger_that_cannot_be_read_teaches_nothing_and_breaks_nothing(s
 
     assert learned is not None
     assert await learning.schedule(attempts[0]) is learned
+
+
+@pytest.mark.parametrize("impossible", [1e308, math.inf], ids=str)
+async def test_latencies_that_cannot_be_break_nothing(slow, impossible):
+    attempts = await settled_before(slow, [impossible] * 20)
+    learning = PollLearning(slow.ledger, slow.clock)
+
+    assert await learning.schedule(attempts[0]) is None
+    for attempt in attempts:
+        learning.observe(attempt)
+    assert await learning.schedule(attempts[0]) is None
 
 
 async def test_a_clock_that_was_set_back_asks_again(slow, learning_reads):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from concurrent.futures import Future
 
 import pytest
 
@@ -252,6 +253,94 @@ def test_one_thing_that_cannot_be_closed_leaves_the_others_closed():
         runtime.run(share(name))
     runtime.close()
     assert closed == ["ledger"]
+
+
+def waiting_in(runtime):
+    """Return a future of what a thread hears that waits for ever in *runtime*."""
+    waits, done = threading.Event(), Future()
+
+    async def wait():
+        waits.set()
+        await asyncio.Event().wait()
+
+    def call():
+        try:
+            runtime.run(wait())
+        except BaseException as error:  # noqa: BLE001 - it is looked at
+            done.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    assert waits.wait(10)
+    return done
+
+
+def test_closing_ends_what_callers_wait_for_before_what_it_needs():
+    runtime, ended = Runtime(), []
+
+    async def share():
+        async def build():
+            return "ledger"
+
+        async def close(thing):
+            ended.append(thing)
+
+        await runtime.shared("ledger", build, close)
+
+    async def tidy():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append("errand")
+
+    runtime.run(share())
+    started = runtime.start(tidy())
+    waiting = waiting_in(runtime)
+    runtime.close()
+
+    for future in (started, waiting):
+        with pytest.raises(RuntimeError, match="closed"):
+            future.result(10)
+    assert ended == ["errand", "ledger"]
+
+
+async def test_closing_is_no_cancel_of_an_async_caller():
+    runtime = Runtime()
+    waiting = asyncio.create_task(runtime.arun(asyncio.Event().wait()))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(runtime.close)
+    with pytest.raises(RuntimeError, match="closed"):
+        await waiting
+
+
+def test_a_closed_runtime_says_so():
+    runtime = Runtime()
+    runtime.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        runtime.run(where())
+
+
+def test_who_comes_while_it_closes_does_not_wait_for_ever():
+    runtime, late = Runtime(), []
+
+    async def share():
+        async def build():
+            return "ledger"
+
+        async def close(_):
+            # As one who looked before the runtime began to close.
+            runtime._is_closing = False
+            late.append(runtime.start(where()))
+            late.append(runtime.start(asyncio.Event().wait()))
+            runtime._is_closing = True
+
+        await runtime.shared("ledger", build, close)
+
+    runtime.run(share())
+    runtime.close()
+    for future in late:
+        with pytest.raises(RuntimeError, match="closed"):
+            future.result(10)
 
 
 # --- processes ------------------------------------------------------------------------------------
