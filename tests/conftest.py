@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 POSTGRES = "PREFECT_RESPONSES_TEST_POSTGRES_URL"
 PREFECT = "PREFECT_RESPONSES_TEST_PREFECT_URL"
+#: The folders whose tests need a PostgreSQL.
+POSTGRES_TESTS = ("contract", "migration")
 #: The folders whose tests need a Prefect server.
 PREFECT_TESTS = ("acceptance", "chaos", "deployed", "integration")
 
@@ -48,9 +50,9 @@ def pytest_cmdline_main(config: pytest.Config) -> Iterator[None]:
     """Run the servers for as long as the session lasts."""
     with ExitStack() as stack:
         if not hasattr(config, "workerinput"):
-            if POSTGRES not in os.environ:
+            if POSTGRES not in os.environ and _needs(config.args, POSTGRES_TESTS):
                 stack.callback(_start_postgres(_HOME / "pg").cleanup)
-            if PREFECT not in os.environ and _needs_prefect(config.args):
+            if PREFECT not in os.environ and _needs(config.args, PREFECT_TESTS):
                 stack.callback(_end, _start_prefect())
         return (yield)
 
@@ -74,9 +76,9 @@ def prefect_server() -> Iterator[str]:
         yield url
 
 
-def _needs_prefect(paths: list[str]) -> bool:
+def _needs(paths: list[str], folders: tuple[str, ...]) -> bool:
     names = [part for path in paths for part in Path(path.split("::")[0]).parts]
-    return names[-1:] == ["tests"] or any(name in PREFECT_TESTS for name in names)
+    return names[-1:] == ["tests"] or any(name in folders for name in names)
 
 
 def _start_postgres(folder: Path):
