@@ -6,7 +6,7 @@ All times are seconds since the epoch, UTC. Nothing here knows a driver.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect_responses.statuses import (
     ANSWERED,
@@ -16,6 +16,9 @@ from prefect_responses.statuses import (
     Outcome,
     ResponseStatus,
 )
+
+if TYPE_CHECKING:
+    from prefect_responses.charges import Charge
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,9 @@ class Attempt:
     `watch_until` is until when a response that is `cancelled` is watched for a late completion.
     `orphaned_at` is when it was reported as nobody's, and `warned_at` when it was warned that it
     expires unread. `latency` is the seconds from its acceptance to its end, as well as is known.
+    `row_class` is what came of a job's row; `replay` is why one is sent with a request of its own.
+    `charge` is what it reserves; once it is sent and settled, `cost` is its nano-USD, None where no
+    price is known.
     """
 
     id: str
@@ -159,6 +165,10 @@ class Attempt:
     orphaned_at: float | None = None
     warned_at: float | None = None
     latency: float | None = None
+    row_class: str | None = None
+    charge: Charge | None = None
+    cost: int | None = None
+    replay: str | None = None
 
     @property
     def key(self) -> str:

@@ -131,6 +131,14 @@ def request_digest(
     Raises:
         RequestInvalid: the request is not JSON.
     """
+    parts = digest_parts(request, endpoint, version=version)
+    return f"{DIGEST_VERSION}:sha256:{hashlib.sha256(canonical_json(parts)).hexdigest()}"
+
+
+def digest_parts(
+    request: Mapping[str, Any], endpoint: Endpoint, *, version: str | None = None
+) -> dict[str, Any]:
+    """Return what `request_digest` takes the digest of."""
     parts: dict[str, Any] = {
         "base_url": endpoint.base_url,
         "organization": endpoint.organization,
@@ -139,7 +147,7 @@ def request_digest(
     }
     if version is not None:
         parts["version"] = version
-    return f"{DIGEST_VERSION}:sha256:{hashlib.sha256(canonical_json(parts)).hexdigest()}"
+    return parts
 
 
 def changed_paths(before: Any, after: Any, path: str = "$") -> tuple[str, ...]:

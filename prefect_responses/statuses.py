@@ -114,6 +114,15 @@ class CancelAnswer(StrEnum):
     GONE = "gone"
 
 
+class PassEnd(StrEnum):
+    """Name how a pass of a row job was closed."""
+
+    #: All its rows were driven, and the results were written.
+    DONE = "done"
+    #: Another one was opened in its place, with another table or prompt.
+    SUPERSEDED = "superseded"
+
+
 #: Outcomes that hold an answer worth returning; no new attempt follows them unless asked for.
 ANSWERED = frozenset({Outcome.COMPLETED, Outcome.INCOMPLETE})
 

@@ -2,19 +2,30 @@
 
 import time
 from collections import deque
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 from rich.text import Text
 
 from prefect_responses.attempt import Attempt
 from prefect_responses.cli import printing
-from prefect_responses.cli.finding import ALL, DEFAULT, Flag, Where, Which, ledger_to_read
+from prefect_responses.cli.finding import (
+    ALL,
+    DEFAULT,
+    Flag,
+    Where,
+    Which,
+    ledger_to_read,
+    ledger_to_write,
+)
 from prefect_responses.clock import SystemClock
 from prefect_responses.errors import RequestInvalid
-from prefect_responses.ledger import Bodies, Ledger
+from prefect_responses.identity import job_scope
+from prefect_responses.ledger import Bodies, Ledger, PruneChoice, Pruned, ScopeSummary
 from prefect_responses.ledger import upgrade as upgrade_ledger
 from prefect_responses.statuses import AttemptState
 
@@ -66,6 +77,78 @@ async def upgrade(*, where: Where = DEFAULT) -> None:
     """
     uuid = await upgrade_ledger(await where.address(), SystemClock())
     printing.console().print(printing.plain(f"The ledger {uuid} is up to date."))
+
+
+@app.command(name="list")
+async def list_scopes(*, limit: int = 50, json: Flag = False, where: Where = DEFAULT) -> None:
+    """List what there is of each flow run, job or other scope, the last one at work first.
+
+    Args:
+        limit: How many at most.
+        json: Print JSON; times are seconds since the epoch.
+        where: Which ledger.
+    """
+    async with ledger_to_read(where) as ledger:
+        found = await ledger.scopes(max(1, limit))
+    if json:
+        printing.print_json({"scopes": [asdict(one) for one in found]})
+        return
+    columns, now = ("scope", "attempts", "unsettled", "last at work", "stored"), time.time()
+    rows = (_scope_cells(one, now) for one in found)
+    printing.console().print(printing.table(*columns, rows=rows))
+
+
+def _scope_cells(one: ScopeSummary, now: float) -> tuple[object, ...]:
+    age = f"{printing.age(now - one.last_at)} ago"
+    scope = printing.one_line(one.scope)
+    return scope, one.attempts, one.unsettled, age, printing.size(one.bytes)
+
+
+@app.command
+async def prune(  # noqa: PLR0913 - each is one option of the command
+    *,
+    days: Annotated[float, Parameter(validator=Number(gte=0))] = 90,
+    bodies_only: Flag = False,
+    scope: Annotated[list[str] | None, Parameter(negative="")] = None,
+    job: Annotated[list[str] | None, Parameter(negative="")] = None,
+    yes: Flag = False,
+    json: Flag = False,
+    where: Where = DEFAULT,
+) -> None:
+    """Delete what has ended long ago; without --yes only say how much that would be.
+
+    What has not ended, owes a cancel or is watched for a late end is never deleted. A call that is
+    made again after it was deleted is paid again: the rows of a job go only if it is named.
+
+    Args:
+        days: What was settled within the last so many days stays.
+        bodies_only: Keep the attempts, and delete their requests and responses.
+        scope: Only this scope; may be given several times.
+        job: Only the rows of this job; may be given several times.
+        yes: Delete it.
+        json: Print JSON.
+        where: Which ledger.
+    """
+    scopes = (*(scope or ()), *(job_scope(name) for name in job or ()))
+    choice = PruneChoice(time.time() - days * _DAY, bodies_only, scopes or None)
+    opened = ledger_to_write if yes else ledger_to_read
+    async with opened(where) as ledger:
+        pruned = await (ledger.prune(choice) if yes else ledger.count_prunable(choice))
+    if json:
+        printing.print_json({"deleted": yes, **asdict(pruned)})
+    else:
+        printing.console().print(printing.plain(_told(pruned, done=yes)))
+
+
+_DAY = 86_400
+
+
+def _told(pruned: Pruned, *, done: bool) -> str:
+    what = (
+        f"{pruned.attempts} attempts, {pruned.bodies} requests with their responses "
+        f"({printing.size(pruned.bytes)}), {pruned.claims} claims and {pruned.owners} processes"
+    )
+    return f"Deleted {what}." if done else f"--yes would delete {what}."
 
 
 def _print_table(attempts: deque[Attempt]) -> None:

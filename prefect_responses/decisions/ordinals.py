@@ -7,14 +7,41 @@ successor must converge on the same ordinals, or a crash would be paid for twice
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from prefect_responses.statuses import AttemptState, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from prefect_responses.attempt import Attempt, Link
+    from prefect_responses.attempt import Link
+
+
+class Sibling(Protocol):
+    """What the choice of who speaks needs to know of an attempt."""
+
+    @property
+    def id(self) -> str:
+        """Return its ID."""
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of what was asked for."""
+
+    @property
+    def state(self) -> AttemptState:
+        """Return where it stands."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Return how it ended, if it did."""
+
+    @property
+    def is_answered(self) -> bool:
+        """Tell whether an answer is stored that was not rejected."""
+
+
+A = TypeVar("A", bound=Sibling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +100,12 @@ def _newest_numbers(links: Iterable[Link]) -> dict[str, int]:
     return newest
 
 
-def holds_answer(attempt: Attempt) -> bool:
+def holds_answer(attempt: Sibling) -> bool:
     """Tell whether *attempt* was accepted and has or will have an answer worth waiting for."""
     return attempt.state is AttemptState.SUBMITTED or attempt.is_answered
 
 
-def rival_of(attempt: Attempt, siblings: Iterable[Attempt]) -> Attempt | None:
+def rival_of(attempt: A, siblings: Iterable[A]) -> A | None:
     """Return another attempt at the same request that was accepted, if there is one."""
     for other in siblings:
         if other.id != attempt.id and other.digest == attempt.digest and holds_answer(other):
@@ -86,7 +113,7 @@ def rival_of(attempt: Attempt, siblings: Iterable[Attempt]) -> Attempt | None:
     return None
 
 
-def speaking_attempt(siblings: Sequence[Attempt]) -> Attempt:
+def speaking_attempt(siblings: Sequence[A]) -> A:
     """Choose the attempt that speaks for its ordinal.
 
     It is the latest one, but for two cases that late answers make: a surplus attempt never speaks

@@ -1,14 +1,20 @@
 """The only door to SQL: attempts, who claimed them, who owns them, and what came back."""
 
+from prefect_responses.ledger.accounts import Account
 from prefect_responses.ledger.audit import Abandoned, Duplicate, LedgerAudit
 from prefect_responses.ledger.durability import LedgerNotDurableWarning, check_default_location
+from prefect_responses.ledger.jobs import JobBook
 from prefect_responses.ledger.ledger import Ledger
 from prefect_responses.ledger.opening import upgrade
+from prefect_responses.ledger.passes import Entry, Job, Pass, PassFound, PassProposal, Shard
+from prefect_responses.ledger.pruning import PruneChoice, Pruned
 from prefect_responses.ledger.reads import Bodies, Progress
+from prefect_responses.ledger.standings import RowStanding, ScopeSummary
 from prefect_responses.ledger.verbs import (
     Attach,
     BeginFollowing,
     Claim,
+    Classify,
     Deliver,
     DropClaim,
     MarkInDoubt,
@@ -35,13 +41,18 @@ from prefect_responses.ledger.verbs import (
 
 __all__ = [
     "Abandoned",
+    "Account",
     "Attach",
     "BeginFollowing",
     "Bodies",
     "Claim",
+    "Classify",
     "Deliver",
     "DropClaim",
     "Duplicate",
+    "Entry",
+    "Job",
+    "JobBook",
     "Ledger",
     "LedgerAudit",
     "LedgerNotDurableWarning",
@@ -49,9 +60,14 @@ __all__ = [
     "MarkOrphaned",
     "MarkWarned",
     "Observe",
+    "Pass",
+    "PassFound",
+    "PassProposal",
     "Plan",
     "PlanNext",
     "Progress",
+    "PruneChoice",
+    "Pruned",
     "RecordAccepted",
     "RecordCancel",
     "RecordProgress",
@@ -59,8 +75,11 @@ __all__ = [
     "Release",
     "ResolveDoubt",
     "Resubmit",
+    "RowStanding",
+    "ScopeSummary",
     "SetDeadline",
     "Settle",
+    "Shard",
     "StopFollowing",
     "Take",
     "Verb",

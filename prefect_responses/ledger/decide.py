@@ -9,6 +9,7 @@ from prefect_responses.ledger.verbs import (
     Attach,
     BeginFollowing,
     Claim,
+    Classify,
     Deliver,
     DropClaim,
     MarkInDoubt,
@@ -71,6 +72,8 @@ def decide(picture: Picture, verb: Verb) -> Verdict:  # noqa: C901, PLR0911, PLR
             return moves.resolve_doubt(picture, verb)
         case Reject():
             return moves.reject(picture, verb)
+        case Classify():
+            return moves.classify(picture, verb)
         case BeginFollowing():
             return streams.begin_following(picture, verb)
         case StopFollowing():

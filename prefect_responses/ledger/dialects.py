@@ -105,11 +105,15 @@ def connect(
         writes: whether its transactions take the write lock at once.
         makes: whether a SQLite file is switched to its write-ahead log; one process at a time may.
         pooled: whether connections are kept.
-        busy: how long to wait for the lock of another process.
+        busy: how long to wait for the lock of another process; on PostgreSQL one that holds a lock
+            and does nothing for half as long loses its connection.
     """
     options: dict[str, Any] = {} if pooled else {"poolclass": NullPool}
     if dialect_of(url) is POSTGRESQL:
         server = {"lock_timeout": str(int(busy * 1000))}
+        if writes:
+            # A process that is frozen in the middle of a write must not hold up all others.
+            server["idle_in_transaction_session_timeout"] = str(int(busy * 500))
         options |= {"pool_pre_ping": True, "connect_args": {"server_settings": server}}
         return create_async_engine(url, **options)
     engine = create_async_engine(
@@ -237,3 +241,16 @@ def is_conflict(error: BaseException) -> bool:
     """Tell whether a group failed only because another process was quicker with the same rows."""
     state = getattr(getattr(error, "orig", None), "sqlstate", None)
     return state in {"23505", "40001", "40P01"}
+
+
+#: PostgreSQL's codes, or what they begin with, of connections that broke and of servers that stop
+#: or start: 08 connection, 57P shut down, 25P03 idle for too long.
+_AWAY = ("08", "57P", "25P03")
+
+
+def is_outage(error: BaseException) -> bool:
+    """Tell whether a group failed only because its server went away, and may be back soon."""
+    cause = getattr(error, "orig", None) or error
+    state = getattr(cause, "sqlstate", None) or ""
+    lost = getattr(error, "connection_invalidated", False) or isinstance(cause, OSError)
+    return lost or state.startswith(_AWAY)

@@ -6,10 +6,12 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from prefect_responses.errors import ResponsesError
-from prefect_responses.ledger import statements
+from prefect_responses.ledger import job_statements, statements
+from prefect_responses.ledger.accounts import NO_ACCOUNT
 from prefect_responses.ledger.decide import decide
 from prefect_responses.ledger.picture import Picture
-from prefect_responses.ledger.verbs import Attach, DropClaim, Plan, Take
+from prefect_responses.ledger.tables import accounts
+from prefect_responses.ledger.verbs import Attach, Claim, DropClaim, Plan, Take
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -66,6 +68,27 @@ class _Reader:
         takes = [verb for verb in named if isinstance(verb, Take)]
         if takes or dropped:
             await self._see_claims(takes, dropped)
+        await self._see_accounts(verbs)
+
+    async def _see_accounts(self, verbs: Sequence[Verb]) -> None:
+        """Read the accounts last: who has locked them asks for nothing more."""
+        charges = [verb.charge for verb in verbs if isinstance(verb, Claim) and verb.charge]
+        names = {limit.name for charge in charges for limit in charge.accounts}
+        names |= self._picture.charged_accounts()
+        if not names:
+            return
+        rows = await self._accounts(names)
+        if len(rows) < len(names):
+            new = [NO_ACCOUNT | {"name": name} for name in sorted(names)]
+            adding = job_statements.add_unless_there(self._dialect, accounts)
+            await self._connection.execute(adding, new)
+            rows = await self._accounts(names)
+        self._picture.accounts.see(rows)
+
+    async def _accounts(self, names: set[str]) -> Sequence[Any]:
+        reading = job_statements.accounts_named()
+        found = await self._connection.execute(reading, {"names": sorted(names)})
+        return list(found)
 
     async def _see(self, statement: Select[Any], **parameters: list[Any]) -> None:
         if self._dialect.locks_rows:
@@ -107,6 +130,9 @@ async def _write(connection: AsyncConnection, picture: Picture) -> None:
         bodies = [{"attempt": id_, "body": body} for id_, body in picture.responses.items()]
         await connection.execute(statements.keep_responses(), bodies)
     await _write_streams(connection, picture)
+    if moved := picture.accounts.changed():
+        columns = frozenset(NO_ACCOUNT)
+        await connection.execute(job_statements.keep_accounts(columns), moved)
     if picture.new_claims:
         await connection.execute(statements.add_claims(), picture.new_claims)
     if picture.dropped:

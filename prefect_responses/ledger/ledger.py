@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING, Self
 
 from prefect_responses.ledger import owners, statements
 from prefect_responses.ledger.dialects import PATIENCE, connect, dialect_of, parse_url, translated
+from prefect_responses.ledger.jobs import JobBook
 from prefect_responses.ledger.opening import locks_folder, prepare
+from prefect_responses.ledger.outages import outlasting
 from prefect_responses.ledger.owner_locks import is_locked
+from prefect_responses.ledger.pruning import Pruned, prune_batch, prune_owners
+from prefect_responses.ledger.rate_limits import SharedLimits
 from prefect_responses.ledger.reads import LedgerReads
 from prefect_responses.ledger.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from sqlalchemy import URL
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from prefect_responses.clock import Clock
+    from prefect_responses.ledger.pruning import PruneChoice
     from prefect_responses.ledger.verbs import Verb, Verdict
 
 
@@ -37,6 +43,10 @@ class Ledger(LedgerReads):
         self._lease_seconds = lease_seconds
         self._shards = 0
         self._writes = connect(url, writes=True, busy=patience)
+        #: The row jobs.
+        self.jobs = JobBook(self._reads, self._writes, self._dialect, self)
+        #: How fast all who share an account may send.
+        self.rate_limits = SharedLimits(self._reads, self._writes, self._dialect)
 
     @classmethod
     async def open(
@@ -135,6 +145,26 @@ class Ledger(LedgerReads):
         await asyncio.gather(*answers, return_exceptions=True)
         return [answer.result() for answer in answers]
 
+    async def prune(self, choice: PruneChoice) -> Pruned:
+        """Delete what has ended long ago, and return how much that was.
+
+        It goes in batches, so that no other process waits for long; after a crash, what is left
+        goes the next time. The file of a SQLite ledger keeps its size, and uses the room again.
+        """
+        pruned, batch = Pruned(), Pruned(attempts=1)
+        while batch.attempts or batch.bodies:
+            batch = await self._written(lambda connection: prune_batch(connection, choice))
+            pruned += batch
+        if choice.bodies_only:
+            return pruned
+        gone = await self._written(lambda connection: prune_owners(connection, choice.before))
+        return pruned + gone
+
+    async def _written(self, write: Callable[[AsyncConnection], Awaitable[Pruned]]) -> Pruned:
+        with translated():
+            async with self._writes.begin() as connection:
+                return await write(connection)
+
     # --- owners -----------------------------------------------------------------------------------
 
     @property
@@ -181,9 +211,12 @@ class Ledger(LedgerReads):
             locked = self._locks is None or is_locked(self._locks, owner_id)
             if rows and rows[0][0] and locked:
                 return True
-            async with self._writes.begin() as connection:
-                await connection.execute(statements.retire_owner(self._dialect, owner_id))
+            await outlasting(lambda: self._bury(owner_id))
             return False
+
+    async def _bury(self, owner_id: str) -> None:
+        async with self._writes.begin() as connection:
+            await connection.execute(statements.retire_owner(self._dialect, owner_id))
 
     def forget_owner(self) -> None:
         """Stop being this owner without a word: to be called in the child of a fork.

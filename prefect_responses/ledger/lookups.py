@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, text, tuple_
+from sqlalchemy import and_, case, func, literal, not_, or_, select, text, tuple_
 
 from prefect_responses.ledger.tables import (
     OWED,
     SUBMITTED,
     TIMED,
+    TO_END,
     UNSETTLED,
     WATCHED,
     attempts,
@@ -17,7 +18,7 @@ from prefect_responses.ledger.tables import (
     claims,
     streams,
 )
-from prefect_responses.statuses import AttemptState
+from prefect_responses.statuses import AttemptState, CancelReason
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -40,6 +41,45 @@ def attempts_of_names(scope: str, names: Collection[str]) -> Select[Any]:
     """Read all attempts at ordinal 0 of these names, by name and number."""
     call = (attempts.c.scope == scope, attempts.c.name.in_(names), attempts.c.ordinal == 0)
     return select(attempts).where(*call).order_by(attempts.c.name, attempts.c.number)
+
+
+def standings_of_names(scope: str, names: Collection[str]) -> Select[Any]:
+    """Read what the choice of rows needs of these names, by name and number."""
+    columns = (
+        attempts.c.name,
+        attempts.c.id,
+        attempts.c.digest,
+        attempts.c.state,
+        attempts.c.outcome,
+        attempts.c.rejected,
+        attempts.c.row_class,
+        attempts.c.replay,
+        attempts.c.run,
+        attempts.c.response_id,
+        attempts.c.error,
+    )
+    call = (attempts.c.scope == scope, attempts.c.name.in_(names), attempts.c.ordinal == 0)
+    return select(*columns).where(*call).order_by(attempts.c.name, attempts.c.number)
+
+
+def names_of_scope(scope: str, after: str | None, limit: int) -> Select[Any]:
+    """Read a page of the names of a scope, each once, in order."""
+    page = select(attempts.c.name).where(attempts.c.scope == scope).distinct()
+    if after is not None:
+        page = page.where(attempts.c.name > after)
+    return page.order_by(attempts.c.name).limit(limit)
+
+
+def scopes(limit: int) -> Select[Any]:
+    """Read what there is of each scope, the one that was last at work first."""
+    is_unsettled = case((text(UNSETTLED), 1), else_=0)
+    steps = (attempts.c.settled_at, attempts.c.submitted_at, attempts.c.submitting_at)
+    last_at = func.max(func.coalesce(*steps, attempts.c.planned_at))
+    sizes = (func.coalesce(func.length(body), 0) for body in (bodies.c.request, bodies.c.response))
+    size = func.coalesce(func.sum(sum(sizes, literal(0))), 0)
+    columns = (attempts.c.scope, func.count(), func.sum(is_unsettled), last_at, size)
+    summed = select(*columns).outerjoin(bodies, bodies.c.attempt_id == attempts.c.id)
+    return summed.group_by(attempts.c.scope).order_by(last_at.desc()).limit(limit)
 
 
 def attempts_by_response(base_url: str, response_id: str) -> Select[Any]:
@@ -102,6 +142,15 @@ def due_attempts(
     if after is not None:
         page = page.where(tuple_(*in_order) > tuple_(*after[-len(in_order) :]))
     return page.order_by(*in_order).limit(limit)
+
+
+def overdue_attempts(now: float, limit: int) -> Select[Any]:
+    """Read the submitted attempts that are past a deadline which has wanted no cancel yet."""
+    unanswered = attempts.c.cancel_answer.is_(None)
+    is_its_own = attempts.c.cancel_reason == CancelReason.DEADLINE.value
+    wanted = and_(attempts.c.cancel_wanted_at.is_not(None), or_(is_its_own, unanswered))
+    past = select(attempts).where(text(TO_END), attempts.c.deadline_at <= now, not_(wanted))
+    return past.order_by(attempts.c.deadline_at, attempts.c.id).limit(limit)
 
 
 def watched_attempts(now: float) -> Select[Any]:

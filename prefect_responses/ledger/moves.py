@@ -10,6 +10,7 @@ from prefect_responses.ledger import cancels
 from prefect_responses.ledger.planning import abandon
 from prefect_responses.ledger.verbs import (
     Claim,
+    Classify,
     Deliver,
     MarkInDoubt,
     Observe,
@@ -40,6 +41,7 @@ def claim(picture: Picture, verb: Claim) -> Verdict:
 
     Raises:
         OwnerLost: others may take this process for dead, so it may not submit.
+        AccountFull: the charge would exceed a limit; the attempt stays planned.
     """
     owner = picture.owner
     if not owner.holds_lease():
@@ -50,15 +52,18 @@ def claim(picture: Picture, verb: Claim) -> Verdict:
     speaker = picture.speaker(attempt)
     if speaker.id != attempt.id or attempt.state is not AttemptState.PLANNED:
         return Verdict(speaker, moved=False)
-    claimed = picture.change(
-        attempt,
-        state=AttemptState.SUBMITTING,
-        owner_id=owner.id,
-        fence=attempt.fence + 1,
-        client_request_id=verb.client_request_id,
-        submitting_at=verb.at,
-    )
-    return Verdict(claimed, moved=True)
+    facts = {
+        "state": AttemptState.SUBMITTING,
+        "owner_id": owner.id,
+        "fence": attempt.fence + 1,
+        "client_request_id": verb.client_request_id,
+        "submitting_at": verb.at,
+    }
+    if verb.charge is not None:
+        picture.accounts.check(verb.charge)
+    if verb.charge != attempt.charge:
+        facts["charge"] = verb.charge
+    return Verdict(picture.change(attempt, **facts), moved=True)
 
 
 def _is_ours(picture: Picture, attempt: Attempt) -> bool:
@@ -128,6 +133,8 @@ def _surplus_beside(
         task_run_id=attempt.task_run_id,
         model=attempt.model,
     )
+    if attempt.charge is not None:
+        facts["charge"] = attempt.charge  # it will be paid too
     facts |= _surplus(at) | {"cancel_reason": CancelReason.SURPLUS, "cancel_wanted_at": at}
     return picture.plan(draft, attempt.ordinal, at, **facts)
 
@@ -243,3 +250,11 @@ def reject(picture: Picture, verb: Reject) -> Verdict:
     if attempt.rejected is not None:
         return Verdict(attempt, moved=False)
     return Verdict(picture.change(attempt, rejected=verb.reason), moved=True)
+
+
+def classify(picture: Picture, verb: Classify) -> Verdict:
+    """Note what came of a settled row; one that moved on meanwhile has no class yet."""
+    attempt = picture.attempt(verb.attempt_id)
+    if not attempt.is_settled or attempt.row_class == verb.row_class:
+        return Verdict(attempt, moved=False)
+    return Verdict(picture.change(attempt, row_class=verb.row_class), moved=True)

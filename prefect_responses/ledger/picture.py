@@ -12,6 +12,7 @@ from uuid import uuid4
 from prefect_responses.attempt import Attempt
 from prefect_responses.decisions.ordinals import ClaimView, rival_of, speaking_attempt
 from prefect_responses.errors import AttemptUnknown
+from prefect_responses.ledger.accounts import NOTHING, Accounts, cost_of, share_of
 from prefect_responses.ledger.rows import (
     attempt_of,
     chain_text,
@@ -66,11 +67,17 @@ class Picture:
         self.progress: dict[str, RecordProgress] = {}
         self.ended_streams: list[str] = []
         self.dropped: dict[str, float] = {}
+        self.accounts = Accounts()
         self._attempts: dict[str, Attempt] = {}
         self._names: dict[Name, dict[int, dict[int, str]]] = {}
         self._claims: dict[str, dict[str, Any]] = {}
 
     # --- what was read ----------------------------------------------------------------------------
+
+    def charged_accounts(self) -> set[str]:
+        """Return the accounts that the attempts seen are charged to."""
+        charges = [one.charge for one in self._attempts.values() if one.charge is not None]
+        return {limit.name for charge in charges for limit in charge.accounts}
 
     def see_attempts(self, rows: Iterable[Sequence[Any]]) -> None:
         """Take in rows of `attempts`; one that is known already is left as it is."""
@@ -171,6 +178,9 @@ class Picture:
 
     def insert(self, attempt: Attempt, request: bytes) -> Attempt:
         """Add *attempt* with the request that it was made for."""
+        if attempt.charge is not None:
+            self.accounts.move(NOTHING, share_of(attempt), attempt.charge)
+            attempt = evolve(attempt, {"cost": cost_of(attempt)})
         self.new_attempts.append(values_of(attempt))
         self.new_bodies.append(
             {"attempt_id": attempt.id, "request": request or None, "response": None}
@@ -179,8 +189,14 @@ class Picture:
         return attempt
 
     def change(self, attempt: Attempt, **facts: Any) -> Attempt:
-        """Replace *facts* of an attempt."""
+        """Replace *facts* of an attempt, and move the accounts that it is charged to."""
+        if attempt.row_class is not None and "outcome" in facts:
+            facts["row_class"] = None  # it was said of another outcome
         changed = evolve(attempt, facts)
+        if changed.charge is not None and "state" in facts:
+            self.accounts.move(share_of(attempt), share_of(changed), changed.charge)
+            facts["cost"] = cost_of(changed)
+            changed = evolve(changed, {"cost": facts["cost"]})
         self._attempts[attempt.id] = changed
         self.changed.setdefault(attempt.id, {}).update(stored(facts))
         return changed

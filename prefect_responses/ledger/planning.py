@@ -78,7 +78,8 @@ def plan_next(picture: Picture, verb: PlanNext) -> Verdict:
     superseded = verb.superseding and attempt.state is AttemptState.SUBMITTED
     if speaker.id != attempt.id or not (attempt.is_settled or superseded):
         return Verdict(speaker, moved=False)
-    return Verdict(_following(picture, attempt, verb.draft, verb.at), moved=True)
+    following = _following(picture, attempt, verb.draft, verb.at, replay=verb.replay)
+    return Verdict(following, moved=True)
 
 
 def resubmit(picture: Picture, verb: Resubmit) -> Verdict:
@@ -88,7 +89,8 @@ def resubmit(picture: Picture, verb: Resubmit) -> Verdict:
     if speaker.id != attempt.id or attempt.state is not AttemptState.IN_DOUBT:
         return Verdict(speaker, moved=False)
     abandon(picture, attempt, verb.at)
-    return Verdict(_following(picture, attempt, verb.draft, verb.at), moved=True)
+    following = _following(picture, attempt, verb.draft, verb.at, replay=attempt.replay)
+    return Verdict(following, moved=True)
 
 
 def abandon(picture: Picture, attempt: Attempt, at: float, **facts: Any) -> Attempt:
@@ -98,9 +100,12 @@ def abandon(picture: Picture, attempt: Attempt, at: float, **facts: Any) -> Atte
     return picture.change(attempt, **facts)
 
 
-def _following(picture: Picture, attempt: Attempt, draft: Draft, at: float) -> Attempt:
+def _following(
+    picture: Picture, attempt: Attempt, draft: Draft, at: float, *, replay: str | None
+) -> Attempt:
     same_call = replace(draft, scope=attempt.scope, name=attempt.name)
-    return picture.plan(same_call, attempt.ordinal, at)
+    facts = {} if replay is None else {"replay": replay}
+    return picture.plan(same_call, attempt.ordinal, at, **facts)
 
 
 def attach(picture: Picture, verb: Attach) -> Verdict:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from prefect_responses.decisions.ordinals import speaking_attempt
 from prefect_responses.errors import AttemptUnknown
-from prefect_responses.ledger import lookups
+from prefect_responses.ledger import job_statements, lookups
+from prefect_responses.ledger.accounts import Account
 from prefect_responses.ledger.audit import LedgerAudit, take_audit
 from prefect_responses.ledger.dialects import translated
+from prefect_responses.ledger.outages import outlasting
+from prefect_responses.ledger.pruning import count_prunable
 from prefect_responses.ledger.rows import attempt_of, words
+from prefect_responses.ledger.standings import RowStanding, ScopeSummary, standings_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from prefect_responses.attempt import Attempt
+    from prefect_responses.ledger.pruning import PruneChoice, Pruned
     from prefect_responses.statuses import AttemptState
 
 #: Attempts that one read brings at most.
@@ -91,6 +97,48 @@ class LedgerReads:
                 found.setdefault(attempt.name, []).append(attempt)
         return {name: speaking_attempt(history) for name, history in found.items()}
 
+    async def row_standings(self, scope: str, names: Collection[str]) -> dict[str, RowStanding]:
+        """Return how these names stand at ordinal 0, as `standing` chooses, without the attempts.
+
+        Names that were never planned are not among them.
+        """
+        wanted, found = list(names), dict[str, RowStanding]()
+        for start in range(0, len(wanted), PAGE):
+            page = lookups.standings_of_names(scope, wanted[start : start + PAGE])
+            found |= standings_of(await self._read(page))
+        return found
+
+    async def row_names(self, scope: str) -> AsyncIterator[list[str]]:
+        """Go through the names of a scope in order, each once, in pages."""
+        page = await self._names(scope, None)
+        while page:
+            yield page
+            page = await self._names(scope, page[-1])
+
+    async def _names(self, scope: str, after: str | None) -> list[str]:
+        return [row[0] for row in await self._read(lookups.names_of_scope(scope, after, PAGE))]
+
+    async def row_classes(self, scope: str) -> dict[str, int]:
+        """Count the rows of a job by what came of them, as far as that was said."""
+        counts: Counter[str] = Counter()
+        async for names in self.row_names(scope):
+            standings = (await self.row_standings(scope, names)).values()
+            counts.update(one.row_class for one in standings if one.row_class is not None)
+        return dict(counts)
+
+    async def account(self, name: str) -> Account | None:
+        """Return what stands on an account, or None if nothing was ever charged to it."""
+        rows = await self._read(job_statements.account_named(name))
+        return Account(*rows[0]) if rows else None
+
+    async def accounts(self, prefix: str) -> list[Account]:
+        """Return an account and those below it (`prefix:…`), by name."""
+        return [Account(*row) for row in await self._read(job_statements.accounts_below(prefix))]
+
+    async def scopes(self, limit: int) -> list[ScopeSummary]:
+        """Return what there is of each scope, the one that was last at work first."""
+        return [ScopeSummary(*row) for row in await self._read(lookups.scopes(limit))]
+
     async def by_response(self, base_url: str, response_id: str) -> list[Attempt]:
         """Return the attempts that carry a response ID, the first planned first."""
         return await self._found(lookups.attempts_by_response(base_url, response_id))
@@ -142,6 +190,12 @@ class LedgerReads:
             async with self._reads.begin() as connection:
                 return await take_audit(connection, scope)
 
+    async def count_prunable(self, choice: PruneChoice) -> Pruned:
+        """Count what `Ledger.prune` would delete."""
+        with translated():
+            async with self._reads.begin() as connection:
+                return await count_prunable(connection, choice)
+
     # --- what is to be done, whoever did it before ------------------------------------------------
 
     async def owed_cancels(self, limit: int = PAGE) -> list[Attempt]:
@@ -166,6 +220,13 @@ class LedgerReads:
                 after, expiring = None, False
             else:
                 left -= size
+
+    async def overdue(self, now: float, limit: int = PAGE) -> list[Attempt]:
+        """Return submitted attempts that are past a deadline which has wanted no cancel yet.
+
+        The one that is past it the longest comes first.
+        """
+        return await self._found(lookups.overdue_attempts(now, limit))
 
     async def watched(self, now: float) -> list[Attempt]:
         """Return the cancelled attempts that are watched for a late completion at *now*."""
@@ -213,5 +274,8 @@ class LedgerReads:
 
     async def _read(self, statement: Executable) -> Sequence[Any]:
         with translated():
-            async with self._reads.connect() as connection:
-                return (await connection.execute(statement)).all()
+            return await outlasting(lambda: self._rows(statement))
+
+    async def _rows(self, statement: Executable) -> Sequence[Any]:
+        async with self._reads.connect() as connection:
+            return (await connection.execute(statement)).all()

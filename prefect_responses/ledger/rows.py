@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 from itertools import repeat
 from operator import attrgetter
 from types import MemberDescriptorType
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from prefect_responses.attempt import Attempt, Endpoint, Link
+from prefect_responses.charges import AccountLimit, Charge, Price
 from prefect_responses.decisions.ordinals import ClaimView
 from prefect_responses.statuses import (
     AttemptState,
@@ -55,7 +57,9 @@ def attempt_of(row: Sequence[Any]) -> Attempt:
         _REASONS[row[36]],
         row[37],
         _ANSWERS[row[38]],
-        *row[39:],
+        *row[39:45],
+        charge_of(row[45]),
+        *row[46:],
     )
     return _made_of(values)
 
@@ -118,6 +122,11 @@ def _run(run: tuple[int, ...]) -> str:
     return orjson.dumps(run).decode()
 
 
+def charge_text(charge: Charge | None) -> str | None:
+    """Return a charge as it is stored."""
+    return None if charge is None else orjson.dumps(charge).decode()
+
+
 _STORED: dict[str, Callable[[Any], str | int | None]] = {
     "state": _word,
     "outcome": _word,
@@ -128,6 +137,7 @@ _STORED: dict[str, Callable[[Any], str | int | None]] = {
     "streamed": _flag,
     "cancel_reason": _word,
     "cancel_answer": _word,
+    "charge": charge_text,
 }
 
 
@@ -142,6 +152,41 @@ def json_of(text: str | None) -> dict[str, Any] | None:
         return None
     document: dict[str, Any] = orjson.loads(text)
     return document
+
+
+def charge_of(text: str | None) -> Charge | None:
+    """Read a charge back."""
+    return None if text is None else read_charge(text)
+
+
+@lru_cache(maxsize=4096)
+def read_charge(text: str) -> Charge:
+    """Read a charge back; the same attempt is read at each of its moves."""
+    stored = orjson.loads(text)
+    price = stored["price"]
+    return Charge(
+        tuple(AccountLimit(**limit) for limit in stored["accounts"]),
+        stored["usd"],
+        stored["tokens"],
+        None if price is None else Price(**price),
+    )
+
+
+def state_of(word: str) -> AttemptState:
+    """Read a state back."""
+    return _STATES[word]
+
+
+def outcome_of(word: str | None) -> Outcome | None:
+    """Read an outcome back."""
+    return _OUTCOMES[word]
+
+
+def error_code_of(text: str | None) -> str | None:
+    """Return the API's code of a stored error, or else our own name of it."""
+    error = json_of(text) or {}
+    code = error.get("code") or error.get("error")
+    return None if code is None else str(code)
 
 
 def chain_text(chain: tuple[Link, ...]) -> str:

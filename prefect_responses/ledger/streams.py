@@ -15,7 +15,8 @@ def record_progress(picture: Picture, verb: RecordProgress) -> Verdict:
     """Note progress; whether it is beyond what is stored is judged where it is stored."""
     attempt = picture.attempt(verb.attempt_id)
     is_submitted = attempt.state is AttemptState.SUBMITTED
-    if is_submitted:
+    # One that nobody follows has no place for it, but may have one later in the same group.
+    if is_submitted and attempt.streamed is not None:
         picture.note_progress(verb)
     return Verdict(attempt, moved=is_submitted)
 

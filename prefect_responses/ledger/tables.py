@@ -30,6 +30,7 @@ from prefect_responses.statuses import (
     CancelAnswer,
     CancelReason,
     Outcome,
+    PassEnd,
     ResponseStatus,
 )
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 READER = 1
 
 #: The migrations, the first one first.
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 
 #: The table in which Alembic keeps the revision. Not its default name: a PostgreSQL database may be
 #: shared with other applications that Alembic migrates.
@@ -159,6 +160,14 @@ attempts = Table(
     _time("warned_at"),
     # Seconds from its acceptance to its end.
     Column("latency", Double),
+    # In a row job: what came of the row, in the job's own words.
+    Column("row_class", Text),
+    # JSON: what is reserved on which accounts, and the price.
+    Column("charge", Text),
+    # In nano-USD.
+    Column("cost", BigInteger),
+    # In a row job: why it is sent with a request of its own.
+    Column("replay", Text),
     UniqueConstraint("scope", "name", "ordinal", "number", name="call"),
     _known("state", AttemptState),
     _known("outcome", Outcome),
@@ -193,6 +202,7 @@ OWED = (
     "cancel_wanted_at IS NOT NULL AND cancel_answer IS NULL AND response_id IS NOT NULL"
     f" AND ({SUBMITTED} OR {_is('outcome', Outcome.SURPLUS)})"
 )
+TO_END = f"{SUBMITTED} AND deadline_at IS NOT NULL"
 WATCHED = f"{_is('outcome', Outcome.CANCELLED)} AND watch_until IS NOT NULL"
 TIMED = f"latency IS NOT NULL AND {_one_of('outcome', sorted(ANSWERED))}"
 
@@ -212,6 +222,7 @@ _partial_index("attempts_unsettled", _UNSETTLED, attempts.c.planned_at, attempts
 
 _partial_index("attempts_owed", OWED, attempts.c.cancel_wanted_at, attempts.c.id)
 _partial_index("attempts_due", SUBMITTED, attempts.c.expires_at, attempts.c.id)
+_partial_index("attempts_to_end", TO_END, attempts.c.deadline_at, attempts.c.id)
 _partial_index("attempts_watched", WATCHED, attempts.c.watch_until, attempts.c.id)
 _partial_index(
     "attempts_timed", TIMED, attempts.c.base_url, attempts.c.model, attempts.c.settled_at
@@ -254,3 +265,81 @@ claims = Table(
 )
 
 Index("claims_of_execution", claims.c.scope, claims.c.name, claims.c.execution)
+
+#: One row a row job.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _time("created_at", nullable=False),
+    # JSON: what its last pass asked for.
+    Column("definition", Text),
+    _time("parked_at"),
+    Column("parked_kind", Text),
+    Column("parked_reason", Text),
+)
+
+#: One row for each time that a job goes over its table.
+passes = Table(
+    "passes",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    # JSON that the ledger does not read: definition, selection, plan and report.
+    Column("definition", Text, nullable=False),
+    Column("table_digest", Text, nullable=False),
+    Column("selection", Text, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("shard_rows", Integer, nullable=False),
+    # Who opened it, until it leaves.
+    Column("owner_id", Text),
+    Column("plan", Text),
+    Column("report", Text),
+    _time("opened_at", nullable=False),
+    _time("closed_at"),
+    Column("closed_as", Text, _known("closed_as", PassEnd)),
+)
+
+#: One row for each slice of a pass that is driven at once; the last one has no rows: it is the
+#: writing of the results.
+shards = Table(
+    "shards",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("pass_number", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("first", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("owner_id", Text),
+    Column("fence", Integer, nullable=False),
+    _time("taken_at"),
+    _time("done_at"),
+    # JSON.
+    Column("counts", Text),
+)
+
+#: What is reserved and spent, in nano-USD and tokens, and how many attempts are in flight.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("in_flight", BigInteger, nullable=False),
+    Column("reserved_usd", BigInteger, nullable=False),
+    Column("reserved_tokens", BigInteger, nullable=False),
+    Column("spent_usd", BigInteger, nullable=False),
+    Column("spent_tokens", BigInteger, nullable=False),
+)
+
+#: How fast requests may be sent, shared by all who send under a name.
+rate_limits = Table(
+    "rate_limits",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _time("requests_at"),
+    _time("tokens_at"),
+    Column("requests_per_minute", Double),
+    Column("tokens_per_minute", Double),
+    Column("pace", Double),
+    _time("paused_until"),
+    _time("changed_at"),
+)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt, Draft, Link
+    from prefect_responses.charges import Charge
     from prefect_responses.statuses import CancelAnswer, CancelReason, Outcome, ResponseStatus
 
 
@@ -54,12 +55,15 @@ class PlanNext:
     """Plan the attempt that follows a settled one.
 
     With *superseding* a submitted one may be followed too (the request changed); it stays as it is.
+    With *replay*, which says why, it is sent with its draft's request although the digest is that
+    of the call.
     """
 
     attempt_id: str
     draft: Draft
     at: float
     superseding: bool = False
+    replay: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +86,16 @@ class DropClaim:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Win the right to submit a planned attempt. Committed before a byte leaves."""
+    """Win the right to submit a planned attempt. Committed before a byte leaves.
+
+    With a *charge*, it is reserved on its accounts in the same commit. Whatever ends the attempt,
+    whoever does it, takes the reservation back, and counts the cost in its stead.
+    """
 
     attempt_id: str
     client_request_id: str
     at: float
+    charge: Charge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +211,15 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
+class Classify:
+    """Say what came of a job's row that is settled; forgotten when the attempt moves on."""
+
+    attempt_id: str
+    row_class: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class RecordProgress:
     """Note how far the events of a submitted attempt that is followed were read.
 
@@ -294,6 +312,7 @@ ByAttempt: TypeAlias = (
     | Observe
     | Deliver
     | Reject
+    | Classify
     | RecordProgress
     | BeginFollowing
     | StopFollowing

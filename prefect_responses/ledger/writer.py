@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from prefect_responses.errors import LedgerLocked, LedgerUnavailable
 from prefect_responses.ledger.dialects import is_conflict, translated
 from prefect_responses.ledger.group import commit_group
+from prefect_responses.ledger.outages import outlasting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,12 @@ GROUP_SIZE = 1000
 
 #: How long a writer may wait for company.
 LONGEST_LINGER = 0.02
+
+#: How long it waits for one more before it goes without.
+LINGER_STEP = LONGEST_LINGER / 10
+
+#: Verbs that are worth a commit of their own.
+ENOUGH_COMPANY = 128
 
 #: How often a group is tried again that lost a race with another process.
 RACES = 3
@@ -92,11 +99,14 @@ class Writer:
         return group
 
     async def _wait_for_company(self) -> None:
-        if self.linger > 0 and not self._closing and len(self._asked) < GROUP_SIZE:
-            await asyncio.sleep(min(self.linger, LONGEST_LINGER))
-        else:
-            # Callers that are ready to run may ask before the lock is taken.
-            await asyncio.sleep(0)
+        # Callers that are ready to run may ask before the lock is taken.
+        await asyncio.sleep(0)
+        left, known = 0.0 if self._closing else min(self.linger, LONGEST_LINGER), 0
+        # As soon as nobody comes any more, all may be waiting for this very commit.
+        while left > 0 and known < len(self._asked) < ENOUGH_COMPANY:
+            known = len(self._asked)
+            await asyncio.sleep(min(left, LINGER_STEP))
+            left -= LINGER_STEP
 
     async def _commit(self, group: list[Asked]) -> None:
         try:
@@ -113,7 +123,7 @@ class Writer:
             return []
         try:
             with translated():
-                return await self._transaction(verbs)
+                return await outlasting(lambda: self._transaction(verbs))
         except (LedgerLocked, LedgerUnavailable) as exc:
             return [exc] * len(verbs)
         except Exception as exc:  # noqa: BLE001 - whatever it is, only its caller must fail

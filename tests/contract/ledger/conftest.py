@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-POSTGRES = os.environ.get("PREFECT_RESPONSES_TEST_POSTGRES_URL", "")
+    from sqlalchemy import URL
+
 TEMPLATES: dict[str, Any] = {}
 
 
@@ -82,11 +83,16 @@ async def database_like(template: str) -> AsyncIterator[str]:
 
 
 def url_of(database: str) -> str:
-    return make_url(POSTGRES).set(database=database).render_as_string(hide_password=False)
+    return postgres().set(database=database).render_as_string(hide_password=False)
+
+
+def postgres() -> URL:
+    # The session starts it after this file is imported, if this folder is named.
+    return make_url(os.environ["PREFECT_RESPONSES_TEST_POSTGRES_URL"])
 
 
 async def on_server(statement: str) -> None:
-    server = make_url(POSTGRES).set(drivername="postgresql+asyncpg")
+    server = postgres().set(drivername="postgresql+asyncpg")
     engine = create_async_engine(server, isolation_level="AUTOCOMMIT")
     async with engine.connect() as connection:
         await connection.execute(text(statement))

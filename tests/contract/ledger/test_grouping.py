@@ -11,12 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prefect_responses.attempt import Draft, Endpoint, Link
+from prefect_responses.charges import AccountLimit, Charge
 from prefect_responses.clock import SystemClock
 from prefect_responses.errors import ResponsesError
 from prefect_responses.ledger import (
     Attach,
     BeginFollowing,
     Claim,
+    Classify,
     Deliver,
     DropClaim,
     Ledger,
@@ -88,10 +90,16 @@ recipes = st.one_of(
     recipe(Take, draft=drafts, chain=runs, claim_id=claim_ids),
     recipe(Plan, draft=drafts),
     recipe(PlanNext, pick=picks, draft=drafts, superseding=st.booleans()),
+    recipe(PlanNext, pick=picks, draft=drafts, replay=st.just("again")),
     recipe(Attach, draft=drafts, response_id=response_ids, remote_status=statuses),
     recipe(DropClaim, claim_id=claim_ids),
     recipe(Claim, pick=picks, client_request_id=st.sampled_from(["request-1", "request-2"])),
-    recipe(Claim, pick=picks, client_request_id=st.sampled_from(["request-1", "request-2"])),
+    recipe(
+        Claim,
+        pick=picks,
+        client_request_id=st.sampled_from(["request-1", "request-2"]),
+        charge=st.sampled_from([100, 150]),
+    ),
     acceptances,
     acceptances,
     progresses,
@@ -111,6 +119,7 @@ recipes = st.one_of(
     recipe(Observe, pick=picks, remote_status=statuses, polls=st.integers(0, 9)),
     recipe(Deliver, pick=picks),
     recipe(Reject, pick=picks, reason=st.just("no good")),
+    recipe(Classify, pick=picks, row_class=st.sampled_from(["schema", "refusal"])),
 )
 
 
@@ -141,6 +150,9 @@ class Bench:
             facts["attempt_id"] = ids[pick % len(ids)] if ids else "nothing"
         if "claim_id" in facts:
             facts["claim_id"] = f"{self.scope}-{facts['claim_id']}"
+        if "charge" in facts:
+            account = AccountLimit(self.scope, max_usd=300)
+            facts["charge"] = Charge((account,), usd=facts["charge"], tokens=7)
         facts |= {
             Take: {"execution": "execution"},
             MarkInDoubt: {"owner_id": self.ledger.owner_id, "error": {"why": "lost"}},
@@ -152,7 +164,8 @@ class Bench:
     async def picture(self):
         attempts = await self.attempts()
         bodies = await self.ledger.bodies([attempt.id for attempt in attempts])
-        return [
+        account = await self.ledger.account(self.scope)
+        return account, [
             (self.facts(one), asdict(bodies[one.id]), await self.ledger.progress(one.id))
             for one in attempts
         ]

@@ -88,6 +88,15 @@ async def test_of_a_group_the_furthest_progress_is_kept(ledger, stage):
         assert await ledger.progress(attempt.id) == Progress(5, b"5", 6.0)
 
 
+async def test_progress_from_before_it_was_followed_is_not_kept(ledger, stage):
+    attempt = await stage.accepted()
+
+    together = [RecordProgress(attempt.id, 1, b"one", at=4.0), BeginFollowing(attempt.id, at=5.0)]
+    assert [verdict.moved for verdict in await ledger.do_all(together)] == [True, True]
+
+    assert await ledger.progress(attempt.id) == NOTHING
+
+
 async def test_progress_does_not_rewrite_the_attempt(ledger, stage):
     attempt = await followed(ledger, stage)
     statements = []

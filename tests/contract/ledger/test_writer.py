@@ -39,7 +39,7 @@ async def test_a_group_has_a_limit(ledger, draft, commits):
 async def test_a_lingering_writer_waits_for_company(ledger, draft, commits):
     ledger.linger = 60.0  # it waits no longer than LONGEST_LINGER
     first = asyncio.create_task(ledger.do(Plan(draft("n"), at=1.0)))
-    await asyncio.sleep(writing.LONGEST_LINGER / 4)
+    await asyncio.sleep(writing.LINGER_STEP / 4)
     second = asyncio.create_task(ledger.do(Plan(draft("m"), at=1.0)))
 
     await asyncio.gather(first, second)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefect_responses.attempt import Attempt, Endpoint, Link
+from prefect_responses.charges import AccountLimit, Charge, Price
 from prefect_responses.decisions.ordinals import ClaimView
 from prefect_responses.ledger.rows import (
     attempt_of,
@@ -30,6 +31,18 @@ from prefect_responses.statuses import (
 texts = st.text(max_size=9)
 times = st.none() | st.floats(0, 1e10)
 objects = st.none() | st.dictionaries(texts, st.integers(-(2**53), 2**53) | texts | st.none())
+amounts = st.integers(0, 2**53)
+any_charge = st.builds(
+    Charge,
+    accounts=st.lists(
+        st.builds(
+            AccountLimit, texts, st.none() | amounts, st.none() | amounts, st.none() | amounts
+        )
+    ).map(tuple),
+    usd=amounts,
+    tokens=amounts,
+    price=st.none() | st.builds(Price, amounts, amounts, amounts),
+)
 any_attempt = st.builds(
     Attempt,
     id=texts,
@@ -74,6 +87,10 @@ any_attempt = st.builds(
     orphaned_at=times,
     warned_at=times,
     latency=times,
+    row_class=st.none() | texts,
+    charge=st.none() | any_charge,
+    cost=st.none() | amounts,
+    replay=st.none() | texts,
 )
 
 

@@ -5,7 +5,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 from prefect_responses.attempt import Attempt, Endpoint
-from prefect_responses.ledger import lookups, statements
+from prefect_responses.ledger import job_statements, lookups, statements
 from prefect_responses.ledger.rows import values_of
 from prefect_responses.ledger.tables import metadata
 from prefect_responses.statuses import (
@@ -113,6 +113,10 @@ def test_what_cannot_be_is_not_stored(connection, facts, constraint):
         (lookups.watched_attempts(1.0), "attempts_watched"),
         (lookups.last_latencies("u", "m", 9), "attempts_timed"),
         (lookups.last_latencies("u", None, 9), "attempts_timed"),
+        (lookups.overdue_attempts(1.0, 9), "attempts_to_end"),
+        (lookups.standings_of_names("s", ["n", "m"]), "sqlite_autoindex_attempts_2"),
+        (lookups.names_of_scope("s", "n", 9), "sqlite_autoindex_attempts_2"),
+        (job_statements.sent_charges(), "attempts_unsettled"),
         (lookups.unsettled_runs(), "attempts_unsettled"),
         (lookups.unsettled_among("flow_run_id", ["f"]), "attempts_of_flow_run"),
         (lookups.unsettled_among("scope", ["s"]), "attempts_of_scope"),
@@ -158,6 +162,8 @@ def test_reads_find_their_index(connection, statement, index):
         lookups.due_attempts((1.0, "1"), 9, expiring=True),
         lookups.due_attempts((None, "1"), 9, expiring=False),
         lookups.watched_attempts(1.0),
+        lookups.overdue_attempts(1.0, 9),
+        lookups.names_of_scope("s", "n", 9),
         lookups.last_latencies("u", "m", 9),
     ],
 )
