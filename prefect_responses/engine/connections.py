@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from prefect_responses.client.http import HttpResponsesApi, Timeouts
 from prefect_responses.clock import SystemClock
+from prefect_responses.decisions.rate_limits import NO_LIMITS
+from prefect_responses.engine.admission import SharedAdmission
 from prefect_responses.engine.durable_responses import DurableResponses
 from prefect_responses.engine.observers import Silent
 from prefect_responses.ledger import Ledger
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from prefect_responses.attempt import Endpoint
+    from prefect_responses.decisions.rate_limits import RateLimits
     from prefect_responses.engine.runtime import Runtime
 
 
@@ -93,8 +96,19 @@ async def open_responses(  # noqa: PLR0913 - each says something else of how to 
     transport: Literal["httpx", "aiohttp"] = "httpx",
     submit_timeout: float = 45.0,
     on_the_wire: int = 16,
+    limits: RateLimits | None = None,
 ) -> DurableResponses:
     """Return this process's engine for *connection* and *address*, opened once.
+
+    Args:
+        runtime: what this process shares.
+        connection: the account and the endpoint.
+        address: where the ledger lies.
+        transport: what carries the requests.
+        submit_timeout: seconds that a whole POST may take.
+        on_the_wire: POSTs between intent and ID at once.
+        limits: what all workers together may ask of one model; the server's own limits are kept to
+            in any case.
 
     Raises:
         LedgerError: the ledger cannot be opened.
@@ -124,9 +138,16 @@ async def open_responses(  # noqa: PLR0913 - each says something else of how to 
             Silent(),
             on_the_wire=on_the_wire,
             post_timeout=submit_timeout,
+            admission=SharedAdmission(
+                ledger.rate_limits,
+                connection.endpoint,
+                SystemClock(),
+                limits or NO_LIMITS,
+                on_the_wire=on_the_wire,
+            ),
         )
 
-    key = ("engine", ledger.owner_id, *account, on_the_wire)
+    key = ("engine", ledger.owner_id, *account, on_the_wire, limits or NO_LIMITS)
     return await runtime.shared(key, build_engine, _nothing)
 
 

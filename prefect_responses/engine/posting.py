@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt
     from prefect_responses.client.api import EventStream, ResponsesApi
     from prefect_responses.decisions.verdicts import CreateVerdict
+    from prefect_responses.engine.admission import Admission
     from prefect_responses.engine.open_streams import OpenStreams
     from prefect_responses.wire.stream_events import StreamEvent
 
@@ -29,12 +30,16 @@ class Posting:
         streams: where the stream of an accepted create is left for its follower.
         limit: seconds after which a stream that was asked for must have named its response, its
             wait for a turn apart; 0 for the client's own limit, which is that of the head only.
+        admission: learns from the answers how fast requests may leave.
     """
 
-    def __init__(self, api: ResponsesApi, streams: OpenStreams, limit: float) -> None:
+    def __init__(
+        self, api: ResponsesApi, streams: OpenStreams, limit: float, admission: Admission
+    ) -> None:
         self._api = api
         self._streams = streams
         self._limit = limit or None
+        self._admission = admission
 
     async def post(
         self, attempt: Attempt, body: Mapping[str, Any], client_request_id: str
@@ -52,6 +57,7 @@ class Posting:
         answer = await self._api.create(
             without_stream(body), client_request_id=client_request_id, idempotency_key=attempt.key
         )
+        self._admission.seen(answer, attempt.model)
         return read_create_answer(answer)
 
     async def _post_stream(
@@ -70,6 +76,7 @@ class Posting:
         return verdict
 
     async def _begin(self, attempt: Attempt, stream: EventStream) -> CreateVerdict:
+        self._admission.seen(stream.answer or stream.head, attempt.model)
         if stream.answer is not None:
             return read_create_answer(stream.answer)
         events, note = await self._first_events(stream)
