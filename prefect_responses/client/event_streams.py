@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self, cast
 
 from prefect_responses.client import quiet
+from prefect_responses.client.carriers import read_body
 from prefect_responses.client.receiving import Received, note_of
 from prefect_responses.client.sending import NETWORK_ERRORS
 from prefect_responses.wire.answers import AnswerHead, BreakKind, StreamBroken
@@ -130,12 +131,12 @@ class HttpEventStream:
     async def _receive(self, received: Received) -> None:
         response = await self._opening.client.send(self._opening.request, stream=True)
         self._response = response
-        received.begin(response)
+        received.begin(response.status_code, response.headers)
         self.head = received.head
         if response.status_code in _SUCCESSES and self.head.content_type == _EVENT_STREAM:
             self._chunks = cast("AsyncGenerator[bytes]", response.aiter_bytes())
         else:
-            await received.read_body(response)
+            await read_body(response, received)
 
     async def _read(self, chunks: AsyncGenerator[bytes]) -> None:
         try:

@@ -6,11 +6,9 @@ import asyncio
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import httpx
 import orjson
-from httpx_aiohttp import HttpxAiohttpClient
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -20,31 +18,28 @@ from tenacity import (
 )
 
 from prefect_responses.client import quiet
-from prefect_responses.client.endpoints import check_base_url, is_loopback, path_segment
+from prefect_responses.client.carriers import Outgoing
+from prefect_responses.client.doors import Doors
+from prefect_responses.client.endpoints import check_base_url, path_segment
 from prefect_responses.client.event_streams import HttpEventStream, StreamOpening
-from prefect_responses.client.receiving import Received, note_of
+from prefect_responses.client.receiving import Received
 from prefect_responses.client.secrets import Redactor, check_header
-from prefect_responses.client.sending import NETWORK_ERRORS, Sending, SendingOnAiohttp
 from prefect_responses.errors import RequestInvalid
 
 if TYPE_CHECKING:
     import ssl
     from asyncio import Future
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import Mapping
 
     from pydantic import SecretStr
 
     from prefect_responses.attempt import Endpoint
+    from prefect_responses.client.carriers import HttpxCarrier
+    from prefect_responses.client.doors import Transport
     from prefect_responses.wire.answers import Answer
 
-Transport = Literal["httpx", "aiohttp"]
-
-_MEBIBYTE = 2**20
 #: Bytes of an answer that are read at most; images make responses of many megabytes.
-LARGEST_BODY = 64 * _MEBIBYTE
-#: Seconds that an idle connection is kept: less than the shortest that servers are known to keep
-#: theirs (5), because a POST on a connection that the server is closing is a POST in doubt.
-_KEPT_IDLE = 4.0
+LARGEST_BODY = 64 * 2**20
 _LONGEST_REQUEST_ID = 512
 _PASSING_STATUSES = frozenset({502, 503, 504})
 _READ_TRIES = 2
@@ -110,15 +105,14 @@ class HttpResponsesApi:
         key = api_key.get_secret_value().strip()
         headers = _headers(endpoint, key, default_headers or {})
         self._root = check_base_url(endpoint.base_url, allow_insecure=allow_insecure) + "/responses"
-        self._headers = headers
         self._redactor = Redactor(key, headers)
         self._timeouts = timeouts or Timeouts()
         self._largest_body = largest_body
-        self._sending = SendingOnAiohttp if transport == "aiohttp" else Sending
         self._turns = asyncio.Semaphore(max_connections)
         self._stream_turns = asyncio.Semaphore(max_streams)
-        self._client = _client(transport, self._root, max_connections, verify=verify)
-        self._open_streams = partial(_client, transport, self._root, max_streams, verify=verify)
+        doors = Doors(transport, self._root, headers, self._timeouts.connect, verify)
+        self._carrier = doors.plain(max_connections)
+        self._open_streams = partial(doors.streaming, max_streams)
         quiet.install()
 
     def __repr__(self) -> str:
@@ -163,7 +157,7 @@ class HttpResponsesApi:
     def stream(self, response_id: str, *, starting_after: int | None = None) -> HttpEventStream:
         """Follow the events of a response; see `ResponsesApi.stream`."""
         after = "" if starting_after is None else f"&starting_after={starting_after}"
-        get = self._request("GET", f"/{path_segment(response_id)}?stream=true{after}")
+        get = Outgoing("GET", f"/{path_segment(response_id)}?stream=true{after}")
         return self._stream(get, min(self._timeouts.read, self._timeouts.idle))
 
     @property
@@ -177,17 +171,17 @@ class HttpResponsesApi:
 
     async def aclose(self) -> None:
         """Close all connections; calling it again does nothing."""
-        await self._client.aclose()
+        await self._carrier.aclose()
         if "_streams" in vars(self):
             await self._streams.aclose()
 
     @cached_property
-    def _streams(self) -> httpx.AsyncClient:
+    def _streams(self) -> HttpxCarrier:
         return self._open_streams()
 
     async def _read(self, method: str, path: str) -> Answer:
         began = time.monotonic()
-        first = await self._exchange(self._request(method, path), self._timeouts.read)
+        first = await self._exchange(Outgoing(method, path), self._timeouts.read)
         took = time.monotonic() - began
         if not _may_pass(first) or took > self._timeouts.read / 2:
             return first  # nearly always: the machinery below would cost a fifth of the request
@@ -196,17 +190,16 @@ class HttpResponsesApi:
         async def once() -> Answer:
             if given:
                 return given.pop()
-            return await self._exchange(self._request(method, path), self._timeouts.read)
+            return await self._exchange(Outgoing(method, path), self._timeouts.read)
 
         return await _twice()(once)
 
     def _stream(
-        self, request: httpx.Request, limit: float, client_request_id: str | None = None
+        self, outgoing: Outgoing, limit: float, client_request_id: str | None = None
     ) -> HttpEventStream:
-        sending = self._sending()
-        self._watch(request, sending, limit)
+        request, sending = self._streams.prepare(outgoing, limit)
         opening = StreamOpening(
-            self._streams,
+            self._streams.client,
             request,
             sending,
             self._redactor,
@@ -218,56 +211,23 @@ class HttpResponsesApi:
         )
         return HttpEventStream(opening)
 
-    def _watch(
-        self, request: httpx.Request, sending: Sending | SendingOnAiohttp, limit: float
-    ) -> None:
-        steps = _step_timeouts(min(self._timeouts.connect, limit / 3))
-        request.extensions = {"timeout": steps, **sending.extensions}
-
     def _post(
         self, request: Mapping[str, Any], client_request_id: str, idempotency_key: str | None
-    ) -> httpx.Request:
+    ) -> Outgoing:
         _check_request_id(client_request_id)
-        headers = [("content-type", "application/json"), ("x-client-request-id", client_request_id)]
+        headers = {"content-type": "application/json", "x-client-request-id": client_request_id}
         if idempotency_key is not None:
-            value = check_header("The idempotency key", idempotency_key)
-            headers.append(("idempotency-key", value))
-        return self._request("POST", "", headers, _encode(request))
+            headers["idempotency-key"] = check_header("The idempotency key", idempotency_key)
+        return Outgoing("POST", "", headers, _encode(request))
 
-    def _request(
-        self, method: str, path: str, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
-    ) -> httpx.Request:
-        # Ours first: a default header of the same name was set by somebody who needed it so.
-        merged = {**dict(headers), **self._headers}
-        if len(body) > _MEBIBYTE:
-            merged["content-length"] = str(len(body))
-            return httpx.Request(
-                method, self._root + path, headers=merged, content=_in_pieces(body)
-            )
-        return httpx.Request(method, self._root + path, headers=merged, content=body)
-
-    async def _exchange(self, request: httpx.Request, limit: float) -> Answer:
+    async def _exchange(self, request: Outgoing, limit: float) -> Answer:
         """Carry *request* once, within *limit* seconds, and tell what came of it."""
-        sending, received = self._sending(), Received(self._largest_body)
-        self._watch(request, sending, limit)
-        failure, note = None, ""
+        received = Received(self._largest_body)
         async with self._turns:
-            try:
-                with quiet.quiet():
-                    async with asyncio.timeout(limit):
-                        await _read_all(received, self._client, request)
-            except NETWORK_ERRORS as error:
-                failure, note = sending.failure(error), note_of(error)
+            with quiet.quiet():
+                broken = await self._carrier.carry(request, received, limit)
+        failure, note = (broken.failure, broken.note) if broken else (None, "")
         return received.answer(failure, note, self._redactor)
-
-
-async def _read_all(received: Received, client: httpx.AsyncClient, request: httpx.Request) -> None:
-    response = await client.send(request, stream=True)
-    try:
-        received.begin(response)
-        await received.read_body(response)
-    finally:
-        await response.aclose()
 
 
 def _headers(endpoint: Endpoint, key: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -283,30 +243,6 @@ def _headers(endpoint: Endpoint, key: str, given: Mapping[str, str]) -> dict[str
     return {
         name: check_header(f"The header {name}", text) for name, text in headers.items() if text
     }
-
-
-def _client(
-    transport: Transport, root: str, max_connections: int, *, verify: bool | ssl.SSLContext
-) -> httpx.AsyncClient:
-    kind = HttpxAiohttpClient if transport == "aiohttp" else httpx.AsyncClient
-    return kind(
-        verify=httpx.create_ssl_context(verify),
-        limits=httpx.Limits(
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
-            keepalive_expiry=_KEPT_IDLE,
-        ),
-        # A proxy cannot reach our loopback address, and would be handed the key in the clear.
-        trust_env=not is_loopback(httpx.URL(root).host),
-        follow_redirects=False,
-    )
-
-
-def _step_timeouts(connect: float) -> dict[str, float | None]:
-    # aiohttp's transport takes `pool` as the time to get a connection, name lookup included.
-    # Reading and writing have no limit of their own: the whole exchange has. Connecting has a much
-    # shorter one than that, so that a failure to connect is always seen as what it is.
-    return {"connect": connect, "pool": connect, "read": None, "write": None}
 
 
 def _twice() -> AsyncRetrying:
@@ -334,12 +270,6 @@ def _encode(request: Mapping[str, Any]) -> bytes:
         return orjson.dumps(dict(request))
     except orjson.JSONEncodeError as error:
         raise RequestInvalid(f"The request cannot be written as JSON: {error}.") from error
-
-
-async def _in_pieces(body: bytes) -> AsyncIterator[bytes]:
-    # aiohttp warns about bytes of more than a mebibyte, and writes them without a pause.
-    for start in range(0, len(body), _MEBIBYTE):
-        yield body[start : start + _MEBIBYTE]
 
 
 def _check_request_id(request_id: str) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from prefect_responses.wire.answers import Answer, AnswerHead, TransportFailure, read_head
 from prefect_responses.wire.envelopes import clean_message
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
-
-    import httpx
+    from collections.abc import AsyncIterator, Mapping
 
     from prefect_responses.client.secrets import Redactor
 
@@ -28,23 +25,22 @@ class Received:
         self._note = ""
         self._largest_body = largest_body
 
-    def begin(self, response: httpx.Response) -> None:
-        """Take the status and the headers."""
-        self.status, self._headers = response.status_code, response.headers
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take the status and the headers, names in lower case."""
+        self.status, self._headers = status, headers
 
     @property
     def head(self) -> AnswerHead:
         """Return what the headers say."""
         return read_head(self._headers, time.time())
 
-    async def read_body(self, response: httpx.Response) -> None:
+    async def read_body(self, chunks: AsyncIterator[bytes]) -> None:
         """Read the body until its end, or until it is too long."""
-        async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_bytes())) as chunks:
-            async for chunk in chunks:
-                self._body += chunk
-                if len(self._body) > self._largest_body:
-                    self._note = f"the body is longer than {self._largest_body} bytes"
-                    return
+        async for chunk in chunks:
+            self._body += chunk
+            if len(self._body) > self._largest_body:
+                self._note = f"the body is longer than {self._largest_body} bytes"
+                return
         self._is_whole = True
 
     def answer(self, failure: TransportFailure | None, note: str, redactor: Redactor) -> Answer:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from prefect_responses.attempt import Attempt, Draft, Origin
+    from prefect_responses.charges import Charge
     from prefect_responses.engine.listening import Listener
 
 
@@ -26,6 +27,8 @@ class Call:
         policy: what governs it.
         on_change: what to do when the key was used for another request.
         listeners: who hears what the response says while it is made.
+        charge: what an attempt of it reserves on accounts when it is claimed, or None.
+        tokens: tokens read and written that it is expected to take, for limits a minute.
     """
 
     draft: Draft
@@ -34,6 +37,8 @@ class Call:
     policy: CallPolicy = field(default_factory=CallPolicy)
     on_change: OnChange = OnChange.ERROR
     listeners: tuple[Listener, ...] = field(default=(), hash=False)
+    charge: Charge | None = None
+    tokens: int = 0
 
     @property
     def acts_outside(self) -> bool:
@@ -59,7 +64,8 @@ class Settled:
 
     Args:
         attempt: the settled attempt.
-        body: the API's final response, JSON, or None if none was ever read.
+        body: the API's final response, JSON, or None if none was ever read. The end of a row has
+            it only where it was read just now; else the ledger has it.
         found: what the call found when it was made.
         claim_id: the call's claim on its ordinal, to be given up if the answer is rejected.
     """

@@ -41,12 +41,27 @@ class CrashPoint(StrEnum):
     AFTER_SETTLING = "after_settling"
 
 
+class PassPoint(StrEnum):
+    """Name a place between two durable steps of a job's pass."""
+
+    #: The pass is open; none of its shards is taken.
+    AFTER_OPENING = "after_opening_pass"
+    #: A shard is taken; none of its rows was looked at.
+    AFTER_TAKING = "after_taking_shard"
+    #: All rows of a shard have ended; that is not written down.
+    BEFORE_FINISHING = "before_finishing_shard"
+    #: A part of the results is written.
+    WHILE_WRITING = "while_writing_results"
+    #: The results are written; the pass is open.
+    BEFORE_CLOSING = "before_closing_pass"
+
+
 _SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal.SIGSTOP}
 
 
 @dataclass(slots=True)
 class _Armed:
-    point: CrashPoint
+    point: CrashPoint | PassPoint
     signal: signal.Signals
     remaining: int
 
@@ -55,13 +70,16 @@ def _read(text: str | None) -> _Armed | None:
     if not text:
         return None
     point, action, *nth = text.split(":")
-    return _Armed(CrashPoint(point), _SIGNALS[action], int(nth[0]) if nth else 1)
+    known: dict[str, CrashPoint | PassPoint] = {
+        each.value: each for each in (*CrashPoint, *PassPoint)
+    }
+    return _Armed(known[point], _SIGNALS[action], int(nth[0]) if nth else 1)
 
 
 _armed = _read(os.environ.get(VARIABLE))
 
 
-def reach(point: CrashPoint) -> None:
+def reach(point: CrashPoint | PassPoint) -> None:
     """Send this process the armed signal, if *point* is the armed one and its turn has come."""
     if _armed is None or _armed.point is not point:
         return

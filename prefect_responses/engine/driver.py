@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from prefect_responses.attempt import Attempt
     from prefect_responses.clock import Clock
+    from prefect_responses.engine.admission import Admission
     from prefect_responses.engine.awaiting import Awaiting
     from prefect_responses.engine.calls import Call
     from prefect_responses.engine.observers import Observer
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from prefect_responses.ledger import Ledger
 
 
-#: Leases after which a POST has left or will never leave, whatever its owner's clock says.
+#: Leases of looking after which a POST has left or will never leave, whatever any clock says.
 LEASES_OF_A_POST = 3.0
 
 
@@ -88,6 +89,7 @@ class Driver:
         submission: how attempts are sent.
         awaiting: how their ends are waited for, or brought about.
         searching: how one in doubt is looked for.
+        admission: says when the next request may leave.
         clock: the time.
         observer: who is told of what happened.
     """
@@ -99,6 +101,7 @@ class Driver:
         awaiting: Awaiting,
         searching: Searching,
         *,
+        admission: Admission,
         clock: Clock,
         observer: Observer,
     ) -> None:
@@ -106,8 +109,11 @@ class Driver:
         self._submission = submission
         self._awaiting = awaiting
         self._searching = searching
+        self._admission = admission
         self._clock = clock
         self._observer = observer
+        #: When what others are sending was first looked at.
+        self._first_seen: dict[tuple[str, int], float] = {}
 
     async def drive(self, attempt: Attempt, call: Call, until: Until) -> Attempt:
         """Take *attempt*, or its successors, to where *until* says.
@@ -189,17 +195,25 @@ class Driver:
     async def _send(self, attempt: Attempt, call: Call, drive: _Drive) -> Attempt:
         drive.sends += 1
         request = await self._request(attempt, call)
-        sent = await self._submission.send(attempt, request, call.policy, drive.sends)
+        # Before the intent: between it and the POST nothing waits.
+        async with self._admission.admit(call):
+            sent = await self._submission.send(attempt, request, call, drive.sends)
+        if _went_straight(attempt, sent):
+            return sent
         # A refused claim means that another attempt of this call may stand for it now.
         return await self.look_again(sent)
 
     async def _request(self, attempt: Attempt, call: Call) -> Mapping[str, Any]:
-        if attempt.digest == call.draft.digest:
+        if attempt.digest == call.draft.digest and attempt.replay is None:
             return call.request
-        # The caller adopts what its key was first used for, so that is what is sent.
-        bodies = await self._ledger.bodies([attempt.id])
-        request: dict[str, Any] = orjson.loads(bodies[attempt.id].request or b"{}")
+        # The caller adopts what its key was first used for, or its answer is asked for in another
+        # way: what was planned is sent.
+        request: dict[str, Any] = orjson.loads(await self._planned_request(attempt))
         return request
+
+    async def _planned_request(self, attempt: Attempt) -> bytes:
+        bodies = await self._ledger.bodies([attempt.id])
+        return (bodies[attempt.id].request if attempt.id in bodies else None) or b"{}"
 
     async def ask_owner(self, attempt: Attempt, call: Call) -> Attempt:
         """Wait a little for a living owner; mark the attempt of a dead one as in doubt."""
@@ -221,8 +235,12 @@ class Driver:
         return others and self._may_be_sent(attempt) and await self._owner_lives(attempt)
 
     def _may_be_sent(self, attempt: Attempt) -> bool:
-        """Tell whether a POST may still be on its way: it takes half of a lease at most."""
-        since = self._clock.now() - (attempt.submitting_at or 0.0)
+        """Tell whether a POST may still be on its way: it takes half of a lease at most.
+
+        It is counted from the first look: clocks of two machines say nothing of each other.
+        """
+        now = self._clock.now()
+        since = now - self._first_seen.setdefault((attempt.id, attempt.fence), now)
         return since < LEASES_OF_A_POST * self._ledger.lease_seconds
 
     async def _owner_lives(self, attempt: Attempt) -> bool:
@@ -241,6 +259,8 @@ class Driver:
             deadline_at=attempt.deadline_at,
             resubmissions=attempt.resubmissions + 1,
         )
+        if attempt.replay is not None:
+            draft = replace(draft, request=await self._planned_request(attempt))
         verdict = await self._ledger.do(ResubmitVerb(attempt.id, draft, self._clock.now()))
         self._observer.resubmitted(attempt, verdict.attempt)
         return verdict.attempt
@@ -276,6 +296,17 @@ class Driver:
         with suppress(IllegalMove):
             await self._ledger.do(verb)
         return await self.look_again(attempt)
+
+
+def _went_straight(planned: Attempt, sent: Attempt) -> bool:
+    """Tell whether *sent* is *planned*, claimed once and accepted: then it speaks for its call.
+
+    It was the speaker when it was claimed, and the commit of its ID would have made it surplus
+    beside another one. Only a doubt, which leaves its error, lets others plan in between.
+    """
+    claimed_once = sent.id == planned.id and sent.fence == planned.fence + 1
+    accepted = sent.state is AttemptState.SUBMITTED or sent.is_answered
+    return claimed_once and accepted and sent.error == planned.error
 
 
 def new_claim_id() -> str:

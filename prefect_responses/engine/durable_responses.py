@@ -11,6 +11,7 @@ import orjson
 
 from prefect_responses.attempt import Draft, Origin
 from prefect_responses.decisions.next_action import needs_deadline_cancel
+from prefect_responses.engine.admission import Unlimited
 from prefect_responses.engine.awaiting import WINDING_DOWN, Awaiting
 from prefect_responses.engine.calls import Call, Settled, found_in
 from prefect_responses.engine.cancelling import Cancelling
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from prefect_responses.client.api import ResponsesApi
     from prefect_responses.clock import Clock
     from prefect_responses.decisions.policies import CallPolicy
+    from prefect_responses.engine.admission import Admission
     from prefect_responses.engine.listening import Listener
     from prefect_responses.engine.observers import Observer
     from prefect_responses.engine.polling import Look
@@ -55,6 +57,7 @@ class DurableResponses:
         observer: who is told of what happened.
         on_the_wire: POSTs between intent and ID at once.
         post_timeout: seconds that a whole POST may take.
+        admission: says when the next request may leave; at once if None.
     """
 
     def __init__(  # noqa: PLR0913 - the doors of the engine, all named
@@ -67,17 +70,18 @@ class DurableResponses:
         *,
         on_the_wire: int = ON_THE_WIRE,
         post_timeout: float = 0.0,
+        admission: Admission | None = None,
     ) -> None:
         self.ledger = ledger
         self._clock = clock
-        observer = Unfailing(observer)
+        observer, admission = Unfailing(observer), admission or Unlimited()
         self._streams = OpenStreams()
         self._polling = Polling(ledger, api, clock, observer)
         self._cancelling = Cancelling(ledger, api, clock, self._polling)
         following = Following(ledger, api, clock, self._polling, self._streams)
         submission = Submission(
             ledger,
-            Posting(api, self._streams, post_timeout),
+            Posting(api, self._streams, post_timeout, admission),
             self._cancelling,
             self._streams,
             clock,
@@ -85,6 +89,7 @@ class DurableResponses:
             on_the_wire=asyncio.Semaphore(on_the_wire),
             observer=observer,
             post_timeout=post_timeout,
+            fresh_bodies=self._polling.fresh_bodies,
         )
         self._driver = Driver(
             ledger,
@@ -98,6 +103,7 @@ class DurableResponses:
                 streams=self._streams,
             ),
             Searching(ledger, api, clock),
+            admission=admission,
             clock=clock,
             observer=observer,
         )
@@ -135,12 +141,18 @@ class DurableResponses:
     async def drive_row(self, call: Call) -> Settled:
         """Do what `respond` does for a row of a job, whose key alone tells it apart.
 
-        The body stays in the ledger.
+        The body stays in the ledger, but for one that was read just now: that is handed on.
+
+        Raises:
+            AccountFull: what it is charged would exceed a limit; its attempt is still planned.
+            SubmissionInDoubt, Parked: see `create`.
         """
-        planned = (await self.ledger.do(Plan(call.draft, self._clock.now()))).attempt
-        taken = await self._changes.apply(planned, call)
-        attempt = await self._driver.drive(taken, call, Until.SETTLED)
-        return Settled(attempt, None, found_in(taken, attempt))
+        fresh = self._polling.fresh_bodies
+        with fresh.wanted(call.draft):
+            planned = (await self.ledger.do(Plan(call.draft, self._clock.now()))).attempt
+            taken = await self._changes.apply(planned, call)
+            attempt = await self._driver.drive(taken, call, Until.SETTLED)
+            return Settled(attempt, fresh.of(attempt), found_in(taken, attempt))
 
     async def wait(
         self,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prefect_responses.decisions.next_action import needs_deadline_cancel
 from prefect_responses.decisions.timeouts import TimeoutOutcome, timeout_outcome
 from prefect_responses.engine.abreast import each_abreast, one_by_one
 from prefect_responses.engine.harvest_doors import ResponseEvent
@@ -19,7 +18,7 @@ from prefect_responses.ledger.reads import PAGE
 from prefect_responses.statuses import AttemptState, CancelReason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import Iterable
 
     from prefect_responses.attempt import Attempt
     from prefect_responses.engine.harvest_doors import Ended, FlowRuns
@@ -154,14 +153,15 @@ class Cancels:
 
     async def end_at_deadlines(self) -> None:
         """Cancel and read the responses whose deadline passed while nobody waited for them."""
-        abreast = self._round.choices.abreast
-        await each_abreast(self._past_deadline(), self._end_at_deadline, abreast)
+        abreast, now = self._round.choices.abreast, self._round.clock.now()
+        tried: set[str] = set()
+        while overdue := await self._overdue_beside(tried, now):
+            await each_abreast(one_by_one(overdue), self._end_at_deadline, abreast)
+            tried |= {attempt.id for attempt in overdue}
 
-    async def _past_deadline(self) -> AsyncIterator[Attempt]:
-        now = self._round.clock.now()
-        async for attempt in self._ledger.due():
-            if needs_deadline_cancel(attempt, now):
-                yield attempt
+    async def _overdue_beside(self, tried: set[str], now: float) -> list[Attempt]:
+        page = await self._ledger.overdue(now, limit=PAGE + len(tried))
+        return [attempt for attempt in page if attempt.id not in tried]
 
     async def _end_at_deadline(self, attempt: Attempt) -> None:
         verb = WantCancel(attempt.id, CancelReason.DEADLINE, self._round.clock.now())

@@ -15,6 +15,7 @@ from prefect_responses.decisions.verdicts import (
     TryLater,
 )
 from prefect_responses.engine.crash_points import CrashPoint, reach
+from prefect_responses.engine.fresh_bodies import FreshBodies
 from prefect_responses.engine.poll_learning import PollLearning
 from prefect_responses.engine.settlement import settle_as_gone, settle_as_read
 from prefect_responses.errors import AttemptUnknown, IllegalMove
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 #: A sleep this many times as long as was asked for, and more, was that of a machine.
 _OVERSLEPT = 2.0
+#: Polls a second at most, of one endpoint and model, as long as it is not known when they pay.
+UNLEARNED_POLLS = 4000.0
 #: Seconds between two looks at what other processes wrote of an attempt.
 REREAD_AFTER = 60.0
 #: Seconds that a read has at least, however near the end of the wait is.
@@ -100,6 +103,7 @@ class Polling:
         self._clock = clock
         self._observer = observer
         self._learning = PollLearning(ledger, clock)
+        self.fresh_bodies = FreshBodies()
 
     # --- wait for the end -------------------------------------------------------------------------
 
@@ -127,12 +131,19 @@ class Polling:
         """
         waiting = _Wait(policy, until, is_ours=is_new, polls=attempt.polls)
         waiting.reread_at = self._clock.now()
-        if is_new:
+        self._learning.begin(attempt)
+        try:
+            return await self._wait(attempt, waiting)
+        finally:
+            self._learning.leave(attempt)
+
+    async def _wait(self, attempt: Attempt, waiting: _Wait) -> Attempt:
+        if waiting.is_ours:
             waiting.unfinished_at = self._fresh_since(attempt)
-            await self._sleep(await self._next_wait(attempt, policy), waiting)
+            await self._sleep(await self._next_wait(attempt, waiting.policy), waiting)
         try:
             # A read that hangs holds nobody past the end of the wait.
-            async with asyncio.timeout(self._left(until)) as limit:
+            async with asyncio.timeout(self._left(waiting.until)) as limit:
                 return await self._poll(attempt, waiting)
         except TimeoutError:
             if not limit.expired():
@@ -208,13 +219,17 @@ class Polling:
         reach(CrashPoint.WHILE_POLLING)
         if waiting.is_ours:
             waiting.unfinished_at = self._clock.now()
-        attempt = await self._note(attempt, seen.response.status, waiting.polls)
+        if waiting.policy.notes:
+            attempt = await self._note(attempt, seen.response.status, waiting.polls)
         return attempt, await self._next_wait(attempt, waiting.policy)
 
     async def _next_wait(self, attempt: Attempt, policy: PollPolicy) -> float:
         learned = await self._learning.schedule(attempt) if policy.learns else None
         now = self._clock.now()
         wait = policy.next_wait(now - (attempt.submitted_at or now), learned)
+        if learned is None:
+            # As long as nothing is known, thousands in flight are not asked twice a second each.
+            wait = max(wait, self._learning.running(attempt) / UNLEARNED_POLLS)
         left = (attempt.expires_at or 0.0) - now
         # An end must be seen before its retention ends, which may be ten minutes.
         return min(wait, max(policy.least, left / 2.0)) if left > 0.0 else wait
@@ -346,6 +361,7 @@ class Polling:
             verdict = Verdict(ended, moved=False)
         reach(CrashPoint.AFTER_SETTLING)
         if verdict.moved:
+            self.fresh_bodies.keep(verdict.attempt, verb.response)
             self._learning.observe(verdict.attempt)
             self._observer.settled(verdict.attempt)
         return verdict.attempt

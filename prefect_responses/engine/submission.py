@@ -49,7 +49,9 @@ if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt
     from prefect_responses.clock import Clock
     from prefect_responses.decisions.policies import CallPolicy
+    from prefect_responses.engine.calls import Call
     from prefect_responses.engine.cancelling import Cancelling
+    from prefect_responses.engine.fresh_bodies import FreshBodies
     from prefect_responses.engine.observers import Observer
     from prefect_responses.engine.open_streams import OpenStreams
     from prefect_responses.engine.posting import Posting
@@ -90,6 +92,7 @@ class Submission:
             in doubt is at most this many.
         observer: who is told, after the commit.
         post_timeout: seconds that a whole POST may take; the lease must last as long.
+        fresh_bodies: takes the body of a response that has ended with its POST.
     """
 
     def __init__(  # noqa: PLR0913 - the doors of a submission, all named
@@ -104,6 +107,7 @@ class Submission:
         on_the_wire: asyncio.Semaphore,
         observer: Observer,
         post_timeout: float,
+        fresh_bodies: FreshBodies,
     ) -> None:
         self._ledger = ledger
         self._posting = posting
@@ -114,10 +118,11 @@ class Submission:
         self._on_the_wire = on_the_wire
         self._observer = observer
         self._post_timeout = post_timeout
+        self._fresh_bodies = fresh_bodies
         self._closing: set[asyncio.Future[None]] = set()
 
     async def send(
-        self, attempt: Attempt, request: Mapping[str, Any], policy: CallPolicy, tries: int
+        self, attempt: Attempt, request: Mapping[str, Any], call: Call, tries: int
     ) -> Attempt:
         """Claim *attempt*, send it and record the answer; return where it stands then.
 
@@ -127,16 +132,17 @@ class Submission:
         Args:
             attempt: a planned attempt.
             request: what to send, as the caller gave it.
-            policy: how long to wait after a refusal, and how often to try to connect.
+            call: what it is charged, how long to wait after a refusal, and how often to connect.
             tries: how often this call has sent so far, this time included.
 
         Raises:
             EndpointUnreachable: no connection could be made, `policy.unreachable_tries` times.
             Parked: nothing can be submitted until a person acts; the attempt is planned again.
             OwnerLost: this process was paused past its lease; nothing was sent.
+            AccountFull: what it is charged would exceed a limit; it is still planned.
         """
         async with self._on_the_wire:
-            whole = asyncio.create_task(self._send_noted(attempt, request, policy, tries))
+            whole = asyncio.create_task(self._send_noted(attempt, request, call, tries))
             try:
                 return await asyncio.shield(whole)
             except asyncio.CancelledError:
@@ -163,11 +169,11 @@ class Submission:
             _unrecorded.pop(attempt_id, None)
 
     async def _send_noted(
-        self, attempt: Attempt, request: Mapping[str, Any], policy: CallPolicy, tries: int
+        self, attempt: Attempt, request: Mapping[str, Any], call: Call, tries: int
     ) -> Attempt:
         _under_way[attempt.id] += 1
         try:
-            return await self._send(attempt, request, policy, tries)
+            return await self._send(attempt, request, call, tries)
         except BaseException:
             await self._streams.close(attempt)
             raise
@@ -177,13 +183,14 @@ class Submission:
                 del _under_way[attempt.id]
 
     async def _send(
-        self, attempt: Attempt, request: Mapping[str, Any], policy: CallPolicy, tries: int
+        self, attempt: Attempt, request: Mapping[str, Any], call: Call, tries: int
     ) -> Attempt:
         # Whatever is wrong with the request shows before the intent, which would look like a doubt.
         body = outgoing(request, key=attempt.key, profile=self._profile)
         reach(CrashPoint.BEFORE_INTENT)
         client_request_id = f"{attempt.id}-{uuid.uuid4().hex[:8]}"
-        claim = await self._ledger.do(Claim(attempt.id, client_request_id, self._clock.now()))
+        now = self._clock.now()
+        claim = await self._ledger.do(Claim(attempt.id, client_request_id, now, call.charge))
         if not claim.moved:
             return claim.attempt
         reach(CrashPoint.AFTER_INTENT)
@@ -191,6 +198,7 @@ class Submission:
             return await self._wait_for_lease(claim.attempt)
         verdict = await self._post(claim.attempt, body, client_request_id)
         reach(CrashPoint.AFTER_POST)
+        policy = call.policy
         match verdict:
             case CreateAccepted() as accepted:
                 return await self._record(claim.attempt, request, accepted, policy)
@@ -260,6 +268,7 @@ class Submission:
             reach(CrashPoint.BEFORE_SETTLING)
             verb = settle_as_read(recorded, response, accepted.body, polls=0, at=self._clock.now())
             recorded = (await self._ledger.do(verb)).attempt
+            self._fresh_bodies.keep(recorded, accepted.body)
             reach(CrashPoint.AFTER_SETTLING)
             self._observer.settled(recorded)
         return recorded

@@ -10,7 +10,7 @@ import time
 import orjson
 import pytest
 
-from prefect_responses.client.http import _MEBIBYTE
+from prefect_responses.client.carriers import PIECE
 from prefect_responses.errors import RequestInvalid
 from prefect_responses.wire.answers import TransportFailure
 
@@ -69,9 +69,9 @@ async def test_a_default_header_wins(server, connect):
 
 async def test_a_large_request_is_sent_whole_and_without_a_warning(server, api):
     server.answers(200, BODY)
-    await api.create({"input": "x" * (3 * _MEBIBYTE)}, client_request_id="try-1")
+    await api.create({"input": "x" * (3 * PIECE)}, client_request_id="try-1")
     (request,) = server.requests
-    assert len(orjson.loads(request.body)["input"]) == 3 * _MEBIBYTE
+    assert len(orjson.loads(request.body)["input"]) == 3 * PIECE
     assert "transfer-encoding" not in request.headers
 
 

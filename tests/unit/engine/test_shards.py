@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 from engine_bench import EmulatorsClock, policy
+from sqlalchemy import event
 
-from prefect_responses.decisions.policies import OnChange
+from prefect_responses.decisions.policies import OnChange, PollPolicy
 from prefect_responses.engine.calls import Found
-from prefect_responses.engine.shards import drive_shard
+from prefect_responses.engine.in_flight import InFlight
+from prefect_responses.engine.shards import RowCall, drive_shard
 from prefect_responses.errors import (
     CredentialsRefused,
     EndpointUnreachable,
@@ -17,6 +22,7 @@ from prefect_responses.errors import (
     SubmissionInDoubt,
 )
 from prefect_responses.statuses import AttemptState, Outcome
+from prefect_responses.testing import ManualClock
 
 
 def rows(bench, count, **facts):
@@ -24,10 +30,11 @@ def rows(bench, count, **facts):
     return [bench.call(f"Row {n}.", row=f"r{n}", **facts) for n in range(count)]
 
 
-async def drive(bench, calls, max_in_flight=8):
-    ends = []
+async def drive(bench, calls, max_in_flight=8, *, in_flight=()):
+    ends, gate = [], InFlight(max_in_flight)
+    rows = (RowCall(call, call.draft.name in in_flight) for call in calls)
     try:
-        await drive_shard(bench.responses, calls, max_in_flight=max_in_flight, ended=ends.append)
+        await drive_shard(bench.responses, rows, gate=gate, ended=ends.append)
     except ResponsesError as error:
         return ends, error
     return ends, None
@@ -40,7 +47,10 @@ async def test_every_row_ends_once(bench):
     assert {end.call.draft.name for end in ends} == {f"row:r{n}" for n in range(40)}
     assert {end.settled.attempt.outcome for end in ends} == {Outcome.COMPLETED}
     assert {end.settled.found for end in ends} == {Found.NOTHING}
-    assert all(end.settled.body is None for end in ends)
+    bodies = await bench.ledger.bodies([end.settled.attempt.id for end in ends])
+    assert {end.settled.attempt.id: end.settled.body for end in ends} == {
+        id_: body.response for id_, body in bodies.items()
+    }
     assert len(bench.posts()) == 40
 
 
@@ -50,7 +60,7 @@ async def test_no_more_than_asked_for_are_in_flight(bench):
     def noted():
         for call in calls:
             started.append(call)
-            yield call
+            yield RowCall(call)
 
     ends, gaps = [], []
 
@@ -58,9 +68,10 @@ async def test_no_more_than_asked_for_are_in_flight(bench):
         ends.append(end)
         gaps.append(len(started) - len(ends))
 
-    await drive_shard(bench.responses, noted(), max_in_flight=3, ended=ended)
+    await drive_shard(bench.responses, noted(), gate=InFlight(3), ended=ended)
     assert len(ends) == 12
-    assert max(gaps) < 3
+    # The next one is formed, and waits for room.
+    assert max(gaps) == 3
 
 
 async def test_a_finished_shard_costs_nothing_the_second_time(bench):
@@ -70,6 +81,7 @@ async def test_a_finished_shard_costs_nothing_the_second_time(bench):
 
     assert error is None
     assert {end.settled.found for end in ends} == {Found.ANSWER}
+    assert {end.settled.body for end in ends} == {None}
     assert len(bench.control.journal()) == requests
 
 
@@ -168,3 +180,70 @@ async def test_a_source_that_cannot_be_read_on_ends_the_shard(bench):
     _, error = await drive(bench, breaking(), max_in_flight=1)
     assert isinstance(error, RequestInvalid)
     assert len(bench.posts()) == 2
+
+
+async def test_rows_in_flight_are_begun_with_at_once_whatever_the_limit(bench):
+    bench.control.set_latency("constant:120")
+    first = await bench.again(clock=EmulatorsClock(bench.control))
+    for call in rows(bench, 6):
+        await first.responses.create(call)
+    calls = rows(bench, 9, run=(2,), execution="e2")
+    late = await bench.again(clock=EmulatorsClock(bench.control))
+    ends, error = await drive(late, calls, 2, in_flight={call.draft.name for call in calls[:6]})
+
+    assert error is None
+    assert [end.settled.found for end in ends[:6]] == [Found.IN_FLIGHT] * 6
+    assert {end.settled.found for end in ends[6:]} == {Found.NOTHING}
+    requests = [(one["method"], one["path"]) for one in bench.control.journal()][6:]
+    assert [method for method, _ in requests[:6]] == ["GET"] * 6
+    assert len({path for _, path in requests[:6]}) == 6
+    assert len(bench.posts()) == 9
+
+
+async def test_shards_that_share_a_gate_share_its_limit(bench):
+    gate, under_way = InFlight(3), []
+
+    def noted(calls):
+        for call in calls:
+            under_way.append(gate.taken)
+            yield RowCall(call)
+
+    calls = rows(bench, 20)
+    shards = [
+        drive_shard(bench.responses, noted(half), gate=gate, ended=[].append)
+        for half in (calls[:10], calls[10:])
+    ]
+    await asyncio.gather(*shards)
+    assert (max(under_way), gate.taken) == (3, 0)
+    assert bench.accepted() == 20
+
+
+async def test_a_cancelled_shard_leaves_the_gate_as_it_was(bench):
+    bench.control.set_latency("constant:3600")
+    slow = await bench.again(clock=ManualClock())
+    gate = InFlight(4)
+    shard = asyncio.create_task(
+        drive_shard(slow.responses, map(RowCall, rows(bench, 8)), gate=gate, ended=print)
+    )
+    while bench.accepted() < 4:  # noqa: ASYNC110 - the emulator lives in another thread
+        await asyncio.sleep(0.01)
+    shard.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await shard
+    await asyncio.sleep(0)
+    assert gate.taken == 0
+
+
+async def test_a_row_costs_four_commits_and_no_read_of_the_ledger(bench):
+    """A poll that sees the response at work is not written where nobody is shown it."""
+    bench.control.set_latency("constant:5")
+    silent = await bench.again(clock=EmulatorsClock(bench.control))
+    commits, reads = [], []
+    writes, readings = silent.ledger._writes.sync_engine, silent.ledger._reads.sync_engine
+    event.listen(writes, "commit", commits.append)
+    event.listen(readings, "before_cursor_execute", lambda *what: reads.append(what[2]))
+    row = bench.call(row="r", policy=replace(policy(), poll=PollPolicy(notes=False, learns=False)))
+    ends, _ = await drive(silent, [row])
+
+    assert ends[0].settled.attempt.polls > 2
+    assert (len(commits), reads) == (4, [])

@@ -16,6 +16,7 @@ from prefect_responses.client.http import HttpResponsesApi, Timeouts
 from prefect_responses.clock import SystemClock
 from prefect_responses.decisions.stream_fold import Fold, Piece, fold
 from prefect_responses.decisions.verdicts import CreateAccepted, CreateAmbiguous
+from prefect_responses.engine.admission import Unlimited
 from prefect_responses.engine.open_streams import OpenStreams
 from prefect_responses.engine.posting import Posting
 from prefect_responses.engine.stream_progress import StreamProgress
@@ -54,7 +55,7 @@ async def posted(bench, api):
     planned = (await bench.ledger.do(Plan(call.draft, time.time()))).attempt
     streams = OpenStreams()
     try:
-        return await Posting(api, streams, LIMIT).post(planned, call.request, "try-1")
+        return await Posting(api, streams, LIMIT, Unlimited()).post(planned, call.request, "try-1")
     finally:
         await streams.close(planned)
 
