@@ -37,7 +37,7 @@ def test_what_can_be_replayed_by_name_is_what_was_paid_for_and_is_no_answer() ->
 
 
 def test_a_dead_row_has_ended_without_an_answer() -> None:
-    alive = {"ok", "in_doubt", "parked", "in_flight"}
+    alive = {"ok", "in_doubt", "parked", "budget", "in_flight"}
     assert set(RowOutcome) - alive == DEAD
     assert REPLAY_RULES[RowOutcome.OK] is ReplayRule.NEVER
 
