@@ -10,15 +10,23 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from prefect_responses.blocks.model_prices import ModelPriceList
     from prefect_responses.blocks.response_ledger import ResponseLedger
     from prefect_responses.blocks.responses_credentials import ResponsesCredentials
+    from prefect_responses.decisions.budgets import Budget
     from prefect_responses.decisions.policies import AwaitMode, InDoubtMode, OnChange
+    from prefect_responses.decisions.rate_limits import RateLimits
     from prefect_responses.decisions.stream_fold import Piece, Restarted
+    from prefect_responses.enrichment.prices import ModelPrices
     from prefect_responses.enrichment.prompts import Prompt
     from prefect_responses.enrichment.reports import EnrichReport
-    from prefect_responses.enrichment.sinks import CsvSink
-    from prefect_responses.enrichment.sources import CsvSource
+    from prefect_responses.enrichment.samples import Preview
+    from prefect_responses.enrichment.sinks import CsvSink, JsonlSink, ParquetSink
+    from prefect_responses.enrichment.sources import CsvSource, JsonlSource, ParquetSource
+    from prefect_responses.enrichment.sql.sink import SqlSink
+    from prefect_responses.enrichment.sql.source import SqlSource
     from prefect_responses.errors import ResponsesError
+    from prefect_responses.job_errors import BudgetStopped
     from prefect_responses.tasks.await_background_response import (
         AwaitBackgroundResponse,
         aawait_background_response,
@@ -49,21 +57,33 @@ if TYPE_CHECKING:
 _HOMES = {
     "AwaitBackgroundResponse": "tasks.await_background_response",
     "AwaitMode": "decisions.policies",
+    "Budget": "decisions.budgets",
+    "BudgetStopped": "job_errors",
     "CancelOnTimeout": "tasks.cancel_on_timeout",
     "CreateResponse": "tasks.create_response",
     "CsvSink": "enrichment.sinks",
     "CsvSource": "enrichment.sources",
     "EnrichReport": "enrichment.reports",
     "InDoubtMode": "decisions.policies",
+    "JsonlSink": "enrichment.sinks",
+    "JsonlSource": "enrichment.sources",
+    "ModelPriceList": "blocks.model_prices",
+    "ModelPrices": "enrichment.prices",
     "OnChange": "decisions.policies",
+    "ParquetSink": "enrichment.sinks",
+    "ParquetSource": "enrichment.sources",
     "Piece": "decisions.stream_fold",
+    "Preview": "enrichment.samples",
     "Prompt": "enrichment.prompts",
+    "RateLimits": "decisions.rate_limits",
     "ResponseLedger": "blocks.response_ledger",
     "ResponseResult": "tasks.response_result",
     "ResponseRun": "tasks.response_run",
     "ResponsesCredentials": "blocks.responses_credentials",
     "ResponsesError": "errors",
     "Restarted": "decisions.stream_fold",
+    "SqlSink": "enrichment.sql.sink",
+    "SqlSource": "enrichment.sql.source",
     "StreamEvent": "wire.stream_events",
     "aawait_background_response": "tasks.await_background_response",
     "acancel_on_timeout": "tasks.cancel_on_timeout",
@@ -86,21 +106,33 @@ _HOMES = {
 __all__ = [
     "AwaitBackgroundResponse",
     "AwaitMode",
+    "Budget",
+    "BudgetStopped",
     "CancelOnTimeout",
     "CreateResponse",
     "CsvSink",
     "CsvSource",
     "EnrichReport",
     "InDoubtMode",
+    "JsonlSink",
+    "JsonlSource",
+    "ModelPriceList",
+    "ModelPrices",
     "OnChange",
+    "ParquetSink",
+    "ParquetSource",
     "Piece",
+    "Preview",
     "Prompt",
+    "RateLimits",
     "ResponseLedger",
     "ResponseResult",
     "ResponseRun",
     "ResponsesCredentials",
     "ResponsesError",
     "Restarted",
+    "SqlSink",
+    "SqlSource",
     "StreamEvent",
     "aawait_background_response",
     "acancel_on_timeout",

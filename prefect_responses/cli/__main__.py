@@ -49,6 +49,11 @@ def make_app() -> App:
         help="Keep every response that has ended, whoever submitted it.",
     )
     app.command(
+        "prefect_responses.cli.job:app",
+        name="job",
+        help="Row jobs: how they stand, and dead rows asked again.",
+    )
+    app.command(
         "prefect_responses.cli.ledger:app", name="ledger", help="The record of all attempts."
     )
     app.command(

@@ -88,6 +88,17 @@ def age(seconds: float) -> str:
     return "0s"
 
 
+_SIZES = ((10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in its largest unit: `12 B`, `3.4 MB`."""
+    for bytes_, unit in _SIZES:
+        if count >= bytes_:
+            return f"{count / bytes_:.1f} {unit}"
+    return f"{count} B"
+
+
 #: Characters of a key that are shown before it is cut; a digest keeps its end.
 _LONGEST_NAME = 48
 _DIGEST_SHOWN = 12

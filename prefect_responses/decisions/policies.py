@@ -125,6 +125,7 @@ class PollPolicy:
     bad_answers: int = 30
     backoff: Backoff = field(default_factory=lambda: Backoff(first=1.0, most=60.0))
     learns: bool = True
+    notes: bool = True
 
     def next_wait(self, waited: float, learned: PollSchedule | None = None) -> float:
         """Return the seconds until the next poll.

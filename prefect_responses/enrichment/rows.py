@@ -1,99 +1,35 @@
-"""What goes into a row job and what comes out of it: rows, their keys, and how each ended.
-
-`REPLAY_RULES` is the only place that says when a row is asked again.
-"""
+"""What goes into a row job and what comes out of it: rows, their keys, and how each ended."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from prefect_responses.decisions.row_outcomes import (
+    DEAD,
+    REPLAY_RULES,
+    REPLAYABLE,
+    ReplayRule,
+    RowOutcome,
+)
 from prefect_responses.errors import TableInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-
-class RowOutcome(StrEnum):
-    """Name how one row ended, or why it has not."""
-
-    #: Answered, and the answer has the type that was asked for.
-    OK = "ok"
-    #: The model declined to answer.
-    REFUSAL = "refusal"
-    #: Cut short, by `max_output_tokens` as a rule.
-    TRUNCATED = "truncated"
-    #: Answered with text that is not a JSON object.
-    INVALID_JSON = "invalid_json"
-    #: Answered with JSON that does not have the type that was asked for.
-    SCHEMA = "schema"
-    #: Cut short by the API's content filter.
-    CONTENT_FILTER = "content_filter"
-    #: Completed without any answer text.
-    EMPTY = "empty"
-    #: The API reports that the response failed.
-    FAILED = "failed"
-    #: The response was cancelled.
-    CANCELLED = "cancelled"
-    #: The API no longer knows the response, and nobody had read it.
-    EXPIRED = "expired"
-    #: The API refused the request of this row.
-    REFUSED = "refused"
-    #: In doubt, and given up.
-    ABANDONED = "abandoned"
-    #: A POST may have been accepted; a person or a policy decides.
-    IN_DOUBT = "in_doubt"
-    #: Not sent: the job stopped for credentials, quota or the model.
-    PARKED = "parked"
-    #: Submitted and not ended yet.
-    IN_FLIGHT = "in_flight"
-
-
-class ReplayRule(StrEnum):
-    """Say what it takes to ask a row again."""
-
-    #: The row has its answer.
-    NEVER = "never"
-    #: An answer was paid for and is kept until a replay of its outcome is asked for.
-    ON_REQUEST = "on_request"
-    #: The next run of the job submits it again by itself.
-    NEXT_RUN = "next_run"
-    #: Nothing to submit again: the next run goes on where this one stopped.
-    RESUMES = "resumes"
-    #: It has to be found out first whether the API accepted it.
-    WHEN_RESOLVED = "when_resolved"
-
-
-REPLAY_RULES: Mapping[RowOutcome, ReplayRule] = {
-    RowOutcome.OK: ReplayRule.NEVER,
-    RowOutcome.REFUSAL: ReplayRule.ON_REQUEST,
-    RowOutcome.TRUNCATED: ReplayRule.ON_REQUEST,
-    RowOutcome.INVALID_JSON: ReplayRule.ON_REQUEST,
-    RowOutcome.SCHEMA: ReplayRule.ON_REQUEST,
-    RowOutcome.CONTENT_FILTER: ReplayRule.ON_REQUEST,
-    RowOutcome.EMPTY: ReplayRule.ON_REQUEST,
-    RowOutcome.FAILED: ReplayRule.NEXT_RUN,
-    RowOutcome.CANCELLED: ReplayRule.NEXT_RUN,
-    RowOutcome.EXPIRED: ReplayRule.NEXT_RUN,
-    RowOutcome.REFUSED: ReplayRule.NEXT_RUN,
-    RowOutcome.ABANDONED: ReplayRule.NEXT_RUN,
-    RowOutcome.IN_DOUBT: ReplayRule.WHEN_RESOLVED,
-    RowOutcome.PARKED: ReplayRule.RESUMES,
-    RowOutcome.IN_FLIGHT: ReplayRule.RESUMES,
-}
-
-#: Outcomes that a replay can be asked for by name.
-REPLAYABLE = frozenset(
-    outcome for outcome, rule in REPLAY_RULES.items() if rule is ReplayRule.ON_REQUEST
-)
-
-#: Outcomes of rows that ended without a usable answer.
-DEAD = REPLAYABLE | frozenset(
-    outcome for outcome, rule in REPLAY_RULES.items() if rule is ReplayRule.NEXT_RUN
-)
+__all__ = [
+    "DEAD",
+    "REPLAYABLE",
+    "REPLAY_RULES",
+    "ReplayRule",
+    "Row",
+    "RowOutcome",
+    "RowResult",
+    "key_values",
+    "row_key",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +57,7 @@ class RowResult:
         input_tokens: tokens read, or None where the API did not say.
         output_tokens: tokens written, reasoning included, or None where the API did not say.
         error: one sentence for people, or empty.
+        cost: nano-USD that its attempt cost, or None where no price is known.
     """
 
     key: str
@@ -130,6 +67,7 @@ class RowResult:
     input_tokens: int | None = None
     output_tokens: int | None = None
     error: str = ""
+    cost: int | None = None
 
 
 def row_key(values: Sequence[str]) -> str:

@@ -5,26 +5,91 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from prefect_responses.enrichment.rows import DEAD, RowOutcome
+from prefect_responses.enrichment.samples import duration, usd
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
-    from prefect_responses.engine.shards import RowEnd
+    from prefect_responses.engine.in_flight import InFlight
+    from prefect_responses.enrichment.reports import ShardCounts
+    from prefect_responses.enrichment.rows import RowResult
 
 #: Seconds between two lines where the output is no terminal.
 EVERY = 2.0
+#: Seconds between two looks at the numbers for the bar.
+_BAR_EVERY = 0.2
+#: Seconds from which on a rate says something.
+_LEAST_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressNow:
+    """How far a job is.
+
+    Args:
+        total: rows that were to be driven when this run began.
+        outcomes: how many of them ended how, by this run and by others.
+        in_flight: rows that this process has under way.
+        cost: nano-USD of the rows that have ended, as far as it is known.
+        seconds: how long this run has taken.
+        own: rows that this run drove to their ends.
+    """
+
+    total: int
+    outcomes: Mapping[RowOutcome, int]
+    in_flight: int
+    cost: int
+    seconds: float
+    own: int
+
+    @property
+    def ended(self) -> int:
+        """Return how many rows have ended, by whomever."""
+        return min(self.total, sum(self.outcomes.values()))
+
+    @property
+    def dead(self) -> int:
+        """Return how many rows ended without a usable answer."""
+        return sum(number for outcome, number in self.outcomes.items() if outcome in DEAD)
+
+    @property
+    def percent(self) -> float:
+        """Return how much is done, 0 to 100."""
+        return 100.0 * self.ended / self.total if self.total else 100.0
+
+    @property
+    def rate(self) -> float:
+        """Return the rows a second, by all who take part."""
+        return self.ended / self.seconds if self.seconds > _LEAST_SECONDS else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Return about how long it will take yet, or None if that cannot be told."""
+        return (self.total - self.ended) / self.rate if self.rate else None
+
+    def words(self) -> str:
+        """Return all of it in one line."""
+        parts = [
+            f"{self.outcomes.get(RowOutcome.OK, 0):,} ok",
+            f"{self.dead:,} dead",
+            f"{self.in_flight:,} in flight",
+            f"{self.rate:,.1f} rows/s",
+        ]
+        if self.seconds_left is not None:
+            parts.append(f"{duration(round(self.seconds_left))} left")
+        if self.cost:
+            parts.append(usd(self.cost))
+        return ", ".join(parts)
 
 
 class RowProgress:
@@ -32,22 +97,45 @@ class RowProgress:
 
     Args:
         job: the job's name.
-        total: rows of the table.
+        total: rows that are to be driven.
+        gate: how many rows are under way.
     """
 
-    def __init__(self, job: str, total: int) -> None:
-        self._job = job
+    def __init__(self, job: str, total: int, gate: InFlight) -> None:
+        self.job = job
         self._total = total
-        self._ended = 0
+        self._gate = gate
+        self._outcomes: Counter[RowOutcome] = Counter()
+        self._cost = 0
+        self._others: tuple[Mapping[RowOutcome, int], int] = ({}, 0)
+        self._started = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._show, name="row-progress", daemon=True)
 
-    def row_ended(self, end: RowEnd) -> None:
+    def row_ended(self, result: RowResult) -> None:
         """Count a row; called from the runtime's thread."""
-        del end
-        self._ended += 1
+        self._outcomes[result.outcome] += 1
+        self._cost += result.cost or 0
+
+    def others_ended(self, counts: ShardCounts) -> None:
+        """Take in what other runs have done of the same pass so far."""
+        self._others = (counts.outcomes, counts.cost)
+
+    def now(self) -> ProgressNow:
+        """Return how far the job is."""
+        outcomes, cost = self._others
+        own = dict(self._outcomes)
+        return ProgressNow(
+            total=self._total,
+            outcomes=Counter(own) + Counter(outcomes),
+            in_flight=self._gate.taken,
+            cost=self._cost + cost,
+            seconds=time.monotonic() - self._started,
+            own=sum(own.values()),
+        )
 
     def __enter__(self) -> Self:
+        self._started = time.monotonic()
         self._thread.start()
         return self
 
@@ -71,21 +159,22 @@ class RowProgress:
 
     def _show_bar(self, console: Console) -> None:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[words]}", markup=False),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
         )
         with Progress(*columns, console=console) as progress:
-            bar = progress.add_task(self._job, total=self._total)
-            while not self._stop.wait(0.2):
-                progress.update(bar, completed=self._ended)
-            progress.update(bar, completed=self._ended)
+            bar = progress.add_task(self.job, total=self._total, words="")
+            is_over = False
+            while not is_over:
+                is_over = self._stop.wait(_BAR_EVERY)
+                now = self.now()
+                progress.update(bar, completed=now.ended, words=now.words())
 
     def _show_lines(self, console: Console) -> None:
-        started = time.monotonic()
         while not self._stop.wait(EVERY):
-            seconds = time.monotonic() - started
-            line = f"{self._job}: {self._ended} of {self._total} rows ended ({seconds:.0f} s)"
-            console.print(line, markup=False, highlight=False)
+            now = self.now()
+            line = f"{self.job}: {now.ended:,} of {now.total:,} rows ended, {now.words()}"
+            console.print(f"{line} ({now.seconds:.0f} s)", markup=False, highlight=False)

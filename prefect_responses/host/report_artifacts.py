@@ -27,7 +27,7 @@ async def publish_report(report: EnrichReport) -> None:
     if FlowRunContext.get() is None:
         return
     _say(logging.INFO, report.as_lines())
-    await _publish(report.as_markdown(), _key(report.job), f"Job {report.job}")
+    await _publish(report.as_markdown(), artifact_key(report.job), f"Job {report.job}")
 
 
 async def publish_harvest(report: HarvestReport) -> None:
@@ -40,6 +40,14 @@ async def publish_harvest(report: HarvestReport) -> None:
     _say(logging.WARNING if report.needs_a_person else logging.INFO, report.as_lines())
     if not report.is_quiet:
         await _publish(report.as_markdown(), HARVEST_KEY, "Harvest of the ledger")
+
+
+def say(lines: list[str]) -> None:
+    """Say something of a job in the log: of the flow run if there is one, or of the process."""
+    if FlowRunContext.get() is None:
+        _log.info("%s", "\n".join(lines))
+    else:
+        _say(logging.INFO, lines)
 
 
 def _say(level: int, lines: list[str]) -> None:
@@ -56,6 +64,6 @@ async def _publish(markdown: str, key: str, what: str) -> None:
         _log.warning("The report could not be shown in the UI: %s.", what)
 
 
-def _key(job: str) -> str:
+def artifact_key(job: str) -> str:
     """Return *job* as an artifact key: lower-case letters, digits and dashes."""
     return "enrich-" + (re.sub(r"[^a-z0-9]+", "-", job.lower()).strip("-") or "job")

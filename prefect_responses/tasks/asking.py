@@ -19,6 +19,7 @@ from prefect_responses.decisions.policies import (
 )
 from prefect_responses.engine.calls import Call
 from prefect_responses.engine.connections import open_responses
+from prefect_responses.engine.in_flight import on_the_wire_for
 from prefect_responses.engine.runtime import current_runtime
 from prefect_responses.errors import OwnerLost, RequestInvalid
 from prefect_responses.host.ledger_identity import hold_to_ledger
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from prefect_responses.attempt import Attempt
     from prefect_responses.blocks.response_ledger import ResponseLedger
     from prefect_responses.blocks.responses_credentials import ResponsesCredentials
+    from prefect_responses.decisions.rate_limits import RateLimits
     from prefect_responses.engine.connections import Connection
     from prefect_responses.engine.durable_responses import DurableResponses
     from prefect_responses.host.origins import Host
@@ -177,13 +179,15 @@ async def with_engine(ask: Ask, do: Callable[[DurableResponses, Call], Awaitable
         return await do(*await open_call(ask))
 
 
-async def open_engine(
+async def open_engine(  # noqa: PLR0913 - each says something else of how to submit
     connection: Connection,
     ledger: ResponseLedger | None,
     host: Host,
     *,
     accept_new: bool = False,
     transport: Literal["httpx", "aiohttp"] = "httpx",
+    limits: RateLimits | None = None,
+    max_in_flight: int = 1,
 ) -> DurableResponses:
     """Return the engine over *connection* and the ledger, once the flow run may use that ledger.
 
@@ -193,6 +197,9 @@ async def open_engine(
         host: in which flow run the call is made.
         accept_new: let this ledger replace the one that the flow run began with.
         transport: `aiohttp` for many requests at once.
+        limits: what all workers together may ask, or None.
+        max_in_flight: responses under way at once; where they are many, and the settings say
+            nothing, more POSTs are on the wire at once.
 
     Raises:
         LedgerError: the ledger cannot be used, or is another than the flow run began with.
@@ -205,12 +212,19 @@ async def open_engine(
         address,
         transport=transport,
         submit_timeout=min(settings.submit_timeout_seconds, POST_SHARE * address.lease_seconds),
-        on_the_wire=settings.max_on_the_wire,
+        on_the_wire=_on_the_wire(settings, max_in_flight),
+        limits=limits,
     )
     if host.flow_run_id is not None:
         uuid, block = responses.ledger.uuid, saved_name(ledger)
         await hold_to_ledger(host.flow_run_id, uuid, accept_new=accept_new, block=block)
     return responses
+
+
+def _on_the_wire(settings: ResponsesSettings, max_in_flight: int) -> int:
+    if "max_on_the_wire" in settings.model_fields_set:
+        return settings.max_on_the_wire
+    return on_the_wire_for(max_in_flight, least=settings.max_on_the_wire)
 
 
 def _check(ask: Ask, connection: Connection) -> None:

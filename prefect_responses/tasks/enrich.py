@@ -2,68 +2,75 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
-import time
-from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-from prefect.runtime import task_run
 from prefect.utilities.asyncutils import run_coro_as_sync
 
 from prefect_responses.blocks.responses_credentials import connection_of
-from prefect_responses.decisions.policies import InDoubtMode
-from prefect_responses.engine.runtime import current_runtime
-from prefect_responses.enrichment.job import EnrichJob, collect, run_shard
+from prefect_responses.decisions.budgets import Budget, check_budgets
+from prefect_responses.decisions.policies import InDoubtMode, OnChange
+from prefect_responses.decisions.replays import replay_classes
+from prefect_responses.decisions.row_outcomes import DEAD, RowOutcome
+from prefect_responses.decisions.row_selection import Select, Selection
+from prefect_responses.enrichment.job import EnrichJob
 from prefect_responses.enrichment.output_types import OutputType
+from prefect_responses.enrichment.prices import read_prices
 from prefect_responses.enrichment.prompts import Prompt
-from prefect_responses.enrichment.reports import EnrichReport, ShardCounts
-from prefect_responses.enrichment.sinks import CsvSink
-from prefect_responses.enrichment.sources import CsvSource
-from prefect_responses.errors import OwnerLost, RequestInvalid
-from prefect_responses.host.origins import read_host
-from prefect_responses.host.progress import RowProgress
-from prefect_responses.host.report_artifacts import publish_report
-from prefect_responses.identity import TASK_SHARD
-from prefect_responses.tasks.asking import one_of, open_engine
-from prefect_responses.tasks.retrying import worth_retrying
+from prefect_responses.enrichment.reports import EnrichReport
+from prefect_responses.enrichment.row_filters import columns_of, row_filter
+from prefect_responses.enrichment.sinks import open_sink
+from prefect_responses.enrichment.sources import aopen_source
+from prefect_responses.enrichment.surveys import PassTerms
+from prefect_responses.errors import RequestInvalid
+from prefect_responses.tasks.asking import one_of
+from prefect_responses.tasks.enrich_run import JobRun, RunChoices
+from prefect_responses.tasks.enrich_shards import enrich_shard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from os import PathLike
 
     from pydantic import BaseModel
 
     from prefect_responses.blocks.response_ledger import ResponseLedger
     from prefect_responses.blocks.responses_credentials import ResponsesCredentials
-    from prefect_responses.engine.connections import Connection
-    from prefect_responses.engine.durable_responses import DurableResponses
-    from prefect_responses.enrichment.rows import Row
+    from prefect_responses.decisions.rate_limits import RateLimits
+    from prefect_responses.enrichment.prices import ModelPrices, PriceBlock
+    from prefect_responses.enrichment.row_filters import Where
     from prefect_responses.enrichment.sinks import Sink
-    from prefect_responses.enrichment.sources import Source
-    from prefect_responses.host.origins import Host
+
+__all__ = ["aenrich", "enrich", "enrich_shard"]
 
 P = ParamSpec("P")
 
 #: Rows that one Prefect task run drives.
 SHARD_ROWS = 1000
-#: Shards under way at once, so that the slowest row of one does not hold up the next.
-LANES = 2
+#: Attempts at one request that may end without an answer.
+MAX_ATTEMPTS = 3
 
 
 async def aenrich(  # noqa: PLR0913 - each is a named choice of the user
     *,
     job: str,
-    rows: Source | str | Path,
+    rows: Any,
     key: str | tuple[str, ...],
     prompt: Prompt | str,
     output_type: type[BaseModel] | dict[str, Any],
     model: str,
-    sink: Sink | str | Path | None = None,
+    sink: Sink | str | PathLike[str] | None = None,
     options: Mapping[str, Any] | None = None,
+    select: Select | str = Select.DUE,
+    where: Where | None = None,
+    replay: Iterable[str] = (),
+    on_change: OnChange | str = OnChange.RESUBMIT,
+    max_attempts: int | Mapping[str, int] = MAX_ATTEMPTS,
+    sample: int | None = None,
+    seed: int = 0,
+    dry_run: bool = False,
+    prices: ModelPrices | PriceBlock | str | PathLike[str] | None = None,
+    budget: Budget | Iterable[Budget] | None = None,
+    limits: RateLimits | None = None,
     max_in_flight: int = 200,
     shard_rows: int = SHARD_ROWS,
     in_doubt: InDoubtMode | str = InDoubtMode.AUTO,
@@ -74,20 +81,36 @@ async def aenrich(  # noqa: PLR0913 - each is a named choice of the user
     """Ask a model about every row of a table, and pay for each row once.
 
     A row that is finished is not asked again, by a retry or by a later run of the same job; a row
-    that was in flight when a process died is found again. A changed row is submitted again.
+    that was in flight when a process died is found again. A changed row is submitted again. Runs of
+    one job at once share its rows.
 
     Args:
         job: the job's name, by which later runs find its rows.
-        rows: a CSV file or a `Source`.
+        rows: a file, a database URL, a frame, an iterable of mappings, or a `Source`.
         key: the column, or columns, that tell rows apart.
         prompt: what is asked, with `{column}` placeholders.
         output_type: a pydantic model or a JSON schema.
         model: the model that answers.
-        sink: a CSV file or a `Sink` for the results.
+        sink: a file, a database URL or a `Sink` for the results.
         options: further request fields, named as the API names them.
-        max_in_flight: responses under way at once.
+        select: `due` (new, changed, unfinished, and dead rows that are due), `failed` (dead rows
+            alone) or `force` (every row, even if it is finished).
+        where: the rows that it is about: columns and the value or values that they may have, or a
+            function of a `Row`.
+        replay: classes of dead rows whose answer is replaced, such as `schema`.
+        on_change: what to do with rows whose request changed: `resubmit`, `adopt` (keep what they
+            have) or `error` (send nothing).
+        max_attempts: attempts at one request that may end without an answer before later runs leave
+            the row alone; one number, or one by class.
+        sample: ask only so many rows, drawn at random, and say what the whole would take.
+        seed: another seed draws another sample.
+        dry_run: say what would be done, and send nothing.
+        prices: a price list or the path of one, so that costs are known.
+        budget: what may be spent, once or several times.
+        limits: how fast all workers together may go.
+        max_in_flight: responses that this process has under way at once.
         shard_rows: rows that one Prefect task run drives.
-        in_doubt: `auto`, `resubmit` or `fail`.
+        in_doubt: `auto`, `resubmit`, `fail` or `search`.
         accept_new_ledger: let this ledger replace the one that the flow run began with.
         credentials: the account that pays; the environment's by default.
         ledger: where to record; the default ledger if None.
@@ -97,27 +120,79 @@ async def aenrich(  # noqa: PLR0913 - each is a named choice of the user
 
     Raises:
         RequestInvalid: something is wrong with what was asked; nothing was sent.
+        BudgetStopped: a budget is used up; finished rows are written.
         ResponsesError: what stopped the job (no quota, say); finished rows are written, and the
             next run goes on from there.
     """
+    choice = one_of(OnChange, "on_change", on_change)
     what = EnrichJob(
         name=job,
-        source=CsvSource(rows) if isinstance(rows, str | Path) else rows,
+        source=await aopen_source(rows, key),
         key=key,
         prompt=Prompt(prompt) if isinstance(prompt, str) else prompt,
         output_type=OutputType(output_type),
         model=model,
         options=options or {},
         in_doubt=one_of(InDoubtMode, "in_doubt", in_doubt),
+        on_change=choice,
     )
-    for name, number in (("max_in_flight", max_in_flight), ("shard_rows", shard_rows)):
+    selection = Selection(
+        one_of(Select, "select", select),
+        replay_classes((replay,) if isinstance(replay, str) else replay),
+        adopts_changes=choice is OnChange.ADOPT,
+    )
+    choices = RunChoices(
+        PassTerms(_attempts(max_attempts), selection, where, shard_rows=shard_rows),
+        max_in_flight,
+        sample=sample,
+        seed=seed,
+        dry_run=dry_run,
+        prices=read_prices(prices),
+        budgets=_budgets(budget),
+        limits=limits,
+        accept_new_ledger=accept_new_ledger,
+    )
+    out = None if sink is None else open_sink(sink)
+    run = JobRun(what, choices, connection_of(credentials), ledger, out)
+    _check(run)
+    return await run.run()
+
+
+def _check(run: JobRun) -> None:
+    choices = run.choices
+    for name, number in (
+        ("max_in_flight", choices.max_in_flight),
+        ("shard_rows", choices.terms.shard_rows),
+    ):
         if number < 1:
             raise RequestInvalid(f"{name} is {number}; it takes at least 1.")
-    total = await asyncio.to_thread(what.check)
-    size = _Size(total, shard_rows, max_in_flight)
-    work = _Work(what, connection_of(credentials), ledger, size)
-    await work.open(accept_new_ledger=accept_new_ledger)
-    return await _run(work, CsvSink(sink) if isinstance(sink, str | Path) else sink)
+    row_filter(choices.terms.where)
+    check_budgets(choices.budgets, run.price, run.job.model)
+    run.job.check(columns_of(choices.terms.where))
+
+
+def _attempts(given: int | Mapping[str, int]) -> dict[RowOutcome, int]:
+    """Return the attempts of each class of dead rows.
+
+    Raises:
+        RequestInvalid: a class that is none, or fewer than one attempt.
+    """
+    said = dict.fromkeys(DEAD, given) if isinstance(given, int) else given
+    numbers = dict.fromkeys(DEAD, MAX_ATTEMPTS)
+    for name, number in said.items():
+        if name not in DEAD:
+            known = ", ".join(sorted(DEAD))
+            raise RequestInvalid(f"max_attempts= names {name!r}; rows end as one of {known}.")
+        if number < 1:
+            raise RequestInvalid(f"max_attempts= is {number} for {name}; it takes at least 1.")
+        numbers[RowOutcome(name)] = number
+    return numbers
+
+
+def _budgets(given: Budget | Iterable[Budget] | None) -> tuple[Budget, ...]:
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, Budget) else tuple(given)
 
 
 def _sync_face(
@@ -133,146 +208,3 @@ def _sync_face(
 
 
 enrich = _sync_face(aenrich)
-
-
-@dataclass(frozen=True, slots=True)
-class _Size:
-    """How many rows a job has, and how they are driven."""
-
-    rows: int
-    shard_rows: int
-    max_in_flight: int
-
-    @property
-    def lanes(self) -> int:
-        return LANES if self.rows > self.shard_rows else 1
-
-    @property
-    def in_flight_a_lane(self) -> int:
-        return -(-self.max_in_flight // self.lanes)
-
-
-class _Work:
-    """What every shard of one run shares. A plain class: Prefect looks into dataclasses."""
-
-    responses: DurableResponses
-    host: Host
-
-    def __init__(
-        self,
-        job: EnrichJob,
-        connection: Connection,
-        ledger: ResponseLedger | None,
-        size: _Size,
-    ) -> None:
-        self.job = job
-        self.connection = connection
-        self.ledger = ledger
-        self.size = size
-        self.progress = RowProgress(job.name, size.rows)
-
-    async def open(self, *, accept_new_ledger: bool = False) -> None:
-        """Open the ledger and the engine for this flow run."""
-        await current_runtime().arun(self._open(accept_new=accept_new_ledger))
-
-    async def _open(self, *, accept_new: bool) -> None:
-        self.host = await read_host(scope=None, key=None, job=self.job.name)
-        self.responses = await open_engine(
-            self.connection, self.ledger, self.host, accept_new=accept_new, transport="aiohttp"
-        )
-
-    def shards(self) -> Iterator[_Rows]:
-        """Go through the table in shards."""
-        rows, first = self.job.rows(), 1
-        while shard := list(islice(rows, self.size.shard_rows)):
-            yield _Rows(shard, first)
-            first += len(shard)
-
-
-class _Rows:
-    """The rows of one shard, closed to Prefect's search for futures in parameters."""
-
-    def __init__(self, rows: list[Row], first: int) -> None:
-        self.rows = rows
-        self.first = first
-
-
-async def _run(work: _Work, sink: Sink | None) -> EnrichReport:
-    started, stopped, counts = time.monotonic(), None, ShardCounts()
-    with work.progress:
-        for end in await _drive(work):
-            if isinstance(end, BaseException):
-                stopped = stopped or end
-            else:
-                counts += end
-    table, dead = await current_runtime().arun(collect(work.job, work.responses.ledger, sink))
-    report = EnrichReport.of_counts(
-        _together(counts, table),
-        job=work.job.name,
-        rows=work.size.rows,
-        seconds=time.monotonic() - started,
-        output=str(sink.path) if isinstance(sink, CsvSink) else None,
-        examples=dead,
-    )
-    await publish_report(report)
-    if stopped is not None:
-        raise stopped
-    return report
-
-
-async def _drive(work: _Work) -> list[ShardCounts | BaseException]:
-    """Drive all shards, a few at a time; a lane that is stopped lets the others end theirs."""
-    shards, reading = work.shards(), asyncio.Lock()
-
-    async def next_shard() -> _Rows | None:
-        async with reading:
-            return await asyncio.to_thread(next, shards, None)
-
-    async def lane() -> ShardCounts:
-        counts = ShardCounts()
-        while (rows := await next_shard()) is not None:
-            counts += await _drive_shard(work, rows)
-        return counts
-
-    return await asyncio.gather(*(lane() for _ in range(work.size.lanes)), return_exceptions=True)
-
-
-async def _drive_shard(work: _Work, rows: _Rows) -> ShardCounts:
-    try:
-        return await enrich_shard(work, rows)
-    except OwnerLost:
-        # This process was paused past its lease; it goes on as a new owner.
-        await work.open()
-        return await enrich_shard(work, rows)
-
-
-def _name_of_shard() -> str:
-    given = task_run.parameters
-    work, rows = given["work"], given["rows"]
-    return f"{work.job.name}-rows-{rows.first}-to-{rows.first + len(rows.rows) - 1}"
-
-
-@task(
-    name=TASK_SHARD,
-    task_run_name=_name_of_shard,
-    cache_policy=NO_CACHE,
-    retry_condition_fn=worth_retrying,
-)
-async def enrich_shard(work: _Work, rows: _Rows) -> ShardCounts:
-    """Drive the rows of one shard to their ends, and return counts."""
-    shard = run_shard(
-        work.job,
-        rows.rows,
-        work.responses,
-        work.connection,
-        work.host.origin,
-        max_in_flight=work.size.in_flight_a_lane,
-        ended=work.progress.row_ended,
-    )
-    return await current_runtime().arun(shard)
-
-
-def _together(shards: ShardCounts, table: ShardCounts) -> ShardCounts:
-    """Take what this run did from its shards, and how the rows stand from the table."""
-    did = {"reused": shards.reused, "adopted": shards.adopted, "submitted": shards.submitted}
-    return table.model_copy(update=did)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import pytest
 from prefect import flow
@@ -37,16 +38,9 @@ def rows_of(count, **changed):
 
 @flow
 def job(source, sink, version="1", **more):
-    return enrich(
-        job="facts",
-        rows=source,
-        key="id",
-        prompt=Prompt("Summarise.\n---\n{text}", version=version),
-        output_type=Facts,
-        model="extract",
-        sink=sink,
-        **more,
-    )
+    given = {"job": "facts", "key": "id", "output_type": Facts, "model": "extract", **more}
+    prompt = Prompt("Summarise.\n---\n{text}", version=version)
+    return enrich(rows=source, sink=sink, prompt=prompt, **given)
 
 
 def test_a_second_run_pays_for_nothing_and_writes_the_same_table(world, tmp_path):
@@ -163,6 +157,20 @@ def test_the_report_is_shown_in_the_ui(tmp_path):
         found = client.read_artifacts()
 
     assert any(a.key == "enrich-facts" and "2 rows" in str(a.data) for a in found)
+
+
+def test_a_job_that_takes_a_while_shows_how_far_it_is(world, tmp_path):
+    world.control.set_latency("constant:1.8")
+    name = f"slow-{tmp_path.name}"
+    job(table(tmp_path, rows_of(3)), tmp_path / "out.csv", job=name)
+
+    key = f"enrich-{re.sub('[^a-z0-9]+', '-', name)}"
+    with get_client(sync_client=True) as client:
+        found = {artifact.key: artifact for artifact in client.read_artifacts()}
+
+    assert found[f"{key}-progress"].type == "progress"
+    assert float(found[f"{key}-progress"].data) == 100.0
+    assert "| rows ended | 3 of 3 |" in str(found[f"{key}-now"].data)
 
 
 def test_a_row_in_doubt_under_fail_is_named_and_stops_nothing(world, tmp_path):

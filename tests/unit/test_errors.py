@@ -13,7 +13,7 @@ from pkgutil import walk_packages
 import pytest
 
 import prefect_responses
-from prefect_responses import errors
+from prefect_responses import errors, job_errors
 from prefect_responses.errors import (
     AnswerAmbiguous,
     ApiError,
@@ -27,6 +27,7 @@ from prefect_responses.errors import (
     ResponseUnrecorded,
     SubmissionInDoubt,
 )
+from prefect_responses.job_errors import AccountFull, BudgetStopped
 
 PACKAGE = Path(prefect_responses.__file__).parent
 
@@ -46,13 +47,22 @@ def descendants(kind):
 
 import_everything()
 TREE = sorted({ResponsesError, *descendants(ResponsesError)}, key=lambda kind: kind.__name__)
-HERE = [kind for kind in TREE if kind.__module__ == errors.__name__]
+#: The modules that draw the tree: the trunk, and the branch of row jobs.
+DRAWN = (errors, job_errors)
+drawn_in = pytest.mark.parametrize("module", DRAWN, ids=lambda module: module.__name__)
+
+
+def kinds_of(module):
+    return [kind for kind in TREE if kind.__module__ == module.__name__]
+
 
 #: Facts of the classes that cannot be made from a message alone.
 MADE = {
     RequestChanged: lambda kind: kind("summary", ("$.input", "$.model")),
     SubmissionInDoubt: lambda kind: kind("01J"),
     ResponseUnrecorded: lambda kind: kind("01J", "resp_1"),
+    AccountFull: lambda kind: kind("job:reviews", "max_in_flight"),
+    BudgetStopped: lambda kind: kind("job:reviews", "max_usd"),
 }
 
 
@@ -102,42 +112,49 @@ def test_a_note_survives_a_pickle():
     assert pickle.loads(pickle.dumps(error)).__notes__ == error.__notes__  # noqa: S301 - our own
 
 
-def drawn_tree():
+def drawn_tree(module):
     """Read the picture in the docstring as (depth, name) pairs."""
-    for line in inspect.getdoc(errors).splitlines():
+    for line in inspect.getdoc(module).splitlines():
         found = re.match(r"^((?:│   |    )*)(?:[├└]── )?([A-Z][A-Za-z]+)( |$)", line)
         branch = re.match(r"^((?:│   |    )*)[├└]── ", line)
         if found and (branch or found[2] == "ResponsesError"):
             yield (len(found[1]) // 4 + bool(branch), found[2])
 
 
-def test_the_drawn_tree_is_the_real_tree():
+@drawn_in
+def test_the_drawn_tree_is_the_real_tree(module):
     parents: list[str] = []
     drawn = {}
-    for depth, name in drawn_tree():
+    for depth, name in drawn_tree(module):
         del parents[depth:]
         drawn[name] = parents[-1] if parents else None
         parents.append(name)
 
     real = {
-        kind.__name__: next((b.__name__ for b in kind.__bases__ if b in HERE), None)
-        for kind in HERE
+        kind.__name__: next((b.__name__ for b in kind.__bases__ if b in TREE), None)
+        for kind in kinds_of(module)
     }
-    assert drawn == real
+    foreign = drawn.keys() - real.keys()
+    assert {name: parent for name, parent in drawn.items() if name not in foreign} == real
+    assert all(getattr(errors, name) in TREE for name in foreign)
 
 
-def test_the_picture_says_which_errors_are_retryable():
-    doc = inspect.getdoc(errors)
+@drawn_in
+def test_the_picture_says_which_errors_are_retryable(module):
+    doc = inspect.getdoc(module)
     drawn = set(re.findall(r"([A-Z]\w+)\s+retryable", doc))
-    assert drawn == {kind.__name__ for kind in HERE if kind.retryable}
+    assert drawn == {kind.__name__ for kind in kinds_of(module) if kind.retryable}
 
 
-def test_classes_are_defined_in_the_order_in_which_they_are_drawn():
-    lines = {kind.__name__: inspect.getsourcelines(kind)[1] for kind in HERE}
-    assert sorted(lines, key=lines.__getitem__) == [name for _, name in drawn_tree()]
+@drawn_in
+def test_classes_are_defined_in_the_order_in_which_they_are_drawn(module):
+    lines = {kind.__name__: inspect.getsourcelines(kind)[1] for kind in kinds_of(module)}
+    drawn = [name for _, name in drawn_tree(module) if name in lines]
+    assert sorted(lines, key=lines.__getitem__) == drawn
 
 
 RETRYABLE = {
+    "AccountFull",
     "AnswerUnreadable",
     "EndpointUnreachable",
     "LedgerLocked",
@@ -145,6 +162,7 @@ RETRYABLE = {
     "OwnerLost",
     "PrefectUnavailable",
     "RefusedForNow",
+    "TableUnavailable",
 }
 
 
@@ -164,7 +182,10 @@ def test_the_default_message_is_a_whole_sentence(kind):
 
 #: Where a person has to do something, the default message says what.
 REPAIRS = {
+    "BudgetStopped": "raise it",
     "CredentialsMissing": "OPENAI_API_KEY",
+    "JobChanged": "on_change",
+    "PriceMissing": "add it",
     "EndpointInvalid": "https",
     "KeyRequired": "scope= and key=",
     "RequestChanged": "on_change",
@@ -185,7 +206,7 @@ REPAIRS = {
 
 @pytest.mark.parametrize(("name", "repair"), list(REPAIRS.items()))
 def test_a_message_says_what_to_do(name, repair):
-    kind = getattr(errors, name)
+    kind = getattr(errors, name, None) or getattr(job_errors, name)
     assert repair in str(MADE[kind](kind) if kind in MADE else kind())
 
 

@@ -84,6 +84,37 @@ def test_two_hundred_latencies_teach_more_than_fifty():
     assert means(many)[0] < means(few)[0]
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.1, 0.2])
+def test_latencies_that_are_much_alike_need_few_polls(spread):
+    polls, lag = means(judged(20.0, spread=spread))
+    assert (polls <= 3.0, lag <= 0.07) == (True, True)
+
+
+def halfway(random, median=20.0):
+    """Return what is known when half of a wave has ended, and how many still run."""
+    wave, lessons = drawn(random, 2000, median), drawn(random, 50, median)
+    return lessons + [latency for latency in wave if latency <= median], sum(
+        latency > median for latency in wave
+    )
+
+
+def test_what_ends_first_does_not_teach_haste():
+    random = Random(5)  # noqa: S311 - a simulation
+    ended, running = halfway(random)
+    hasty, right = learn_schedule(ended), learn_schedule(ended, [20.0] * running)
+    others = drawn(random, 3000, 20.0)
+
+    assert polled(others, hasty, PollPolicy())[0] > 15.0
+    polls, lag = polled(others, right, PollPolicy())
+    assert (polls <= 8.5, lag <= 0.08) == (True, True)
+
+
+def test_one_that_hangs_for_days_changes_little():
+    usual = drawn(Random(3), 50, 20.0)  # noqa: S311 - a simulation
+    alone, beside = learn_schedule(usual), learn_schedule(usual, [86400.0] * 2)
+    assert beside.next_wait(0.0) == pytest.approx(alone.next_wait(0.0), rel=0.1)
+
+
 def test_the_first_rule_costs_five_times_as_much_or_sees_the_end_later():
     first_rule = PollPolicy(learns=False)
     assert means(judged(200.0, policy=first_rule))[0] > 40.0
@@ -118,11 +149,12 @@ many_latencies = st.lists(st.floats(0.0, 1e7), min_size=FEWEST, max_size=60)
 IMPOSSIBLE = [math.nan, math.inf, -math.inf, -1.0, 1e305, 1e280, sys.float_info.max]
 
 
-@given(many_latencies, st.floats(-1e6, 1e9))
-@example([0.0] * FEWEST, 0.0)
-@example([1.0] * 30 + [1e7] * 30, 1.0)
-def test_any_schedule_says_a_wait_at_any_age(latencies, waited):
-    wait = learn_schedule(latencies).next_wait(waited)
+@given(many_latencies, st.lists(st.floats()), st.floats(-1e6, 1e9))
+@example([0.0] * FEWEST, [], 0.0)
+@example([1.0] * 30 + [1e7] * 30, [], 1.0)
+@example([1.0] * FEWEST, [math.nan, -1.0, 0.0, 1.0, 2.0, math.inf], 1.0)
+def test_any_schedule_says_a_wait_at_any_age(latencies, running, waited):
+    wait = learn_schedule(latencies, running).next_wait(waited)
     assert 0.0 < wait < math.inf
 
 
@@ -171,7 +203,7 @@ def test_bounds_that_a_user_set_hold_for_what_is_learned_too():
     schedule = learn_schedule([600.0] * 50)
     policy = PollPolicy(least=40.0, most=45.0)
     assert policy.next_wait(0.0, schedule) == 45.0
-    assert PollPolicy(least=50.0).next_wait(600.0, schedule) == 50.0
+    assert PollPolicy(least=80.0).next_wait(600.0, schedule) == 80.0
     assert PollPolicy(most=10.0).next_wait(0.0, schedule) == 10.0
 
 
