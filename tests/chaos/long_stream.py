@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from lab import PATIENCE
-from stored_text import text_in
-from stories import long_text
+from stored_text import long_text, text_in
 
 from prefect_responses.decisions.progress_pace import ProgressPace
 

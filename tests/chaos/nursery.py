@@ -12,9 +12,11 @@ import os
 import runpy
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -145,6 +147,7 @@ def _become(order: dict[str, Any]) -> None:
     for ours, theirs in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(ours, theirs)
     os.environ.update(order["env"])
+    _be_on_the_machine(os.environ.get("LAB_HOST"), float(os.environ.get("LAB_CLOCK_AHEAD", "0")))
 
     from prefect_responses.engine import crash_points  # noqa: PLC0415 - imported before the fork
 
@@ -153,6 +156,15 @@ def _become(order: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         runpy.run_module("prefect.flow_engine", run_name="__main__", alter_sys=True)
+
+
+def _be_on_the_machine(host: str | None, ahead: float) -> None:
+    """Give this process the name and the clock of a machine of its own."""
+    if host:
+        socket.gethostname = lambda: host
+    if ahead:
+        tell = time.time
+        time.time = lambda: tell() + ahead
 
 
 def _warm() -> None:

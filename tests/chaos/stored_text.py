@@ -46,6 +46,12 @@ class StoredText:
         self.offset += len(new)
 
 
+def long_text(words: int) -> str:
+    """Return a text that is streamed in so many pieces, not all of one byte a character."""
+    odd = ("Größe", "世界", "🌍", "naïve", "line\nbreak")
+    return " ".join(odd[n % 5] if n % 7 == 0 else f"word{n}" for n in range(words))
+
+
 def text_in(file: Path) -> str:
     """Return the text that is stored in *file*, whose pieces follow one upon the other.
 

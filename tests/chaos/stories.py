@@ -139,12 +139,6 @@ def fails_once(text: str) -> str:
 # --- a long stream --------------------------------------------------------------------------------
 
 
-def long_text(words: int) -> str:
-    """Return a text that is streamed in so many pieces, not all of one byte a character."""
-    odd = ("Größe", "世界", "🌍", "naïve", "line\nbreak")
-    return " ".join(odd[n % 5] if n % 7 == 0 else f"word{n}" for n in range(words))
-
-
 def note_commits() -> None:
     """Write down each commit of a stream's progress."""
     do = Ledger.do
@@ -161,7 +155,7 @@ def note_commits() -> None:
 @flow
 def long_stream(words: int) -> None:
     """Follow a long stream, store its text piece by piece, and then take the whole answer."""
-    from stored_text import StoredText  # noqa: PLC0415 - other stories do without
+    from stored_text import StoredText, long_text  # noqa: PLC0415 - other stories do without
 
     note_commits()
     run = create_response(model=MODEL, input=long_text(words), stream=True)
@@ -223,6 +217,13 @@ def mapped_in_turn(text: str, count: int) -> None:
     for future in as_completed(list(futures)):
         note("kept", future.result())
     note("samples", [future.result() for future in futures])
+
+
+@flow(task_runner=ThreadPoolTaskRunner(max_workers=4))
+def impatient_in_threads(texts: list[str], patience: float) -> None:
+    hasty = respond.with_options(retries=6, retry_delay_seconds=0, timeout_seconds=patience)
+    futures = [hasty.submit(model=MODEL, input=text) for text in texts]
+    note("delivered", [future.result().response_id for future in futures])
 
 
 @flow(task_runner=ProcessPoolTaskRunner(max_workers=2))

@@ -14,10 +14,12 @@ from matrix_counts import bench_of, kill_and_run_all_again
 from prefect_responses.engine.crash_points import CrashPoint
 
 KILLED, TERMINATED = cells_of(Way.FLOW_KILLED), pairwise(Way.FLOW_TERMINATED)
+SHARED = pairwise(Way.FLOW_KILLED)
 GROUPS = {
-    "polled and killed": [cell for cell in KILLED if cell.mode is Mode.POLL],
-    "streamed and killed": [cell for cell in KILLED if cell.mode is Mode.STREAM],
-    "terminated": TERMINATED,
+    "polled and killed": ("sqlite", [cell for cell in KILLED if cell.mode is Mode.POLL]),
+    "streamed and killed": ("sqlite", [cell for cell in KILLED if cell.mode is Mode.STREAM]),
+    "terminated": ("sqlite", TERMINATED),
+    "killed on PostgreSQL": ("postgresql", SHARED),
 }
 
 
@@ -27,7 +29,9 @@ def bench(lab):
         yield bench
 
 
-@pytest.mark.parametrize("cells", GROUPS.values(), ids=GROUPS)
+@pytest.mark.parametrize(
+    ("ledger_database", "cells"), GROUPS.values(), ids=GROUPS, indirect=["ledger_database"]
+)
 def test_run_again_after_any_crash(lab, bench, cells):
     action = "term" if cells is TERMINATED else "kill"
 
@@ -42,7 +46,8 @@ def test_run_again_after_any_crash(lab, bench, cells):
 
 
 def test_every_point_is_killed_and_terminated():
-    assert {cell.point for cell in KILLED} == {cell.point for cell in TERMINATED} == {*CrashPoint}
+    for cells in (KILLED, TERMINATED, SHARED):
+        assert {cell.point for cell in cells} == {*CrashPoint}
 
 
 def test_in_doubt_is_left_to_a_person_where_the_policy_says_so(lab):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 from prefect.states import Cancelled
 
 
@@ -46,6 +47,18 @@ def test_a_task_retry_adopts_what_its_first_try_submitted(lab):
     assert set(codes.values()) == {0}, [lab.log(run) for run in runs.values()]
     assert {name: lab.posts(text) for name, text in texts.items()} == dict.fromkeys(texts, 1)
     assert [lab.attempts(text) for text in texts.values()] == [["completed"], ["completed"]]
+
+
+def test_a_task_retry_adopts_in_threads_too(lab):
+    texts = ["Asked thrice in threads."] * 3 + ["Asked once in a thread."]
+    lab.control.add_fault("delay", seconds=0.6, match={"method": "POST"}, times=4)
+
+    started_and_ended(lab, "impatient_in_threads", texts=texts, patience=0.4)
+
+    assert (lab.posts(texts[0]), lab.posts(texts[3])) == (3, 1)
+    assert lab.attempts(texts[0], "ordinal, outcome") == [(n, "completed") for n in range(3)]
+    [delivered] = lab.notes("delivered")
+    assert len(set(delivered)) == 4
 
 
 def test_a_subflow_under_a_retried_parent(lab):
@@ -102,6 +115,7 @@ def test_numbered_samples(lab):
     assert lab.posts("One of three.") == 3
 
 
+@pytest.mark.parametrize("ledger_database", ["sqlite", "postgresql"], indirect=True)
 def test_many_identical_calls_of_one_loop_killed_in_the_middle(lab):
     text, count = "One of fifty.", 50
     crashed_and_ended(lab, "gathered", crash="after_id:kill:20", text=text, count=count)

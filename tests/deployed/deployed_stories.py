@@ -12,8 +12,9 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.flow_runs import suspend_flow_run
 from prefect.runtime import flow_run
+from pydantic import BaseModel
 
-from prefect_responses import create_response, respond
+from prefect_responses import create_response, enrich, respond
 from prefect_responses.tasks.durable_flow import durable_flow
 
 MODEL = "echo"
@@ -85,6 +86,33 @@ def three_in_flight(text: str) -> None:
 @durable_flow
 def one_durable_answer(text: str) -> str:
     return answer(text)
+
+
+# --- one table, any number of workers -------------------------------------------------------------
+
+
+class Facts(BaseModel):
+    """What is asked of each row."""
+
+    summary: str
+
+
+@flow
+def one_table(table: str, output: str, shard_rows: int, max_in_flight: int) -> None:
+    """Work on the rows of one job, beside whoever else does."""
+    note("began", flow_run.run_count)
+    report = enrich(
+        job="one-table",
+        rows=table,
+        key="id",
+        prompt="Summarise.\n---\n{text}",
+        output_type=Facts,
+        model="extract",
+        sink=output,
+        shard_rows=shard_rows,
+        max_in_flight=max_in_flight,
+    )
+    note("reported", report.model_dump(mode="json"))
 
 
 if __name__ == "__main__":
