@@ -2,10 +2,11 @@
 #   make demo   the main job, killed half-way and finished, with its proof
 #   make test   the full gate: lint, types, architecture, tests
 # All they write lies in this folder: .venv, .cache, .tmp, .demo. Beside them:
-#   make test-deployed      automations and a user's cancel under real workers (CI runs it too)
+#   make test-deployed      automations, cancels and a shared job under real workers (CI runs it too)
 #   make test-prefect-3.9   the tests of what differs between Prefect's versions, on 3.9
 #   make test-automations   a dead flow run that comes back, with real heartbeats (four minutes)
 #   make kill-matrix        every crash point in every way of dying, counted into the docs (minutes)
+#   make bench              what a row costs beside what it costs others, into the docs (minutes)
 
 SHELL := /bin/bash
 # The first Python of a supported version that really starts.
@@ -31,10 +32,11 @@ export PYTHONDONTWRITEBYTECODE :=
 COVERED := prefect_responses/decisions/*,prefect_responses/statuses.py,prefect_responses/identity.py,prefect_responses/ledger/*
 
 # What takes minutes with real workers and a Prefect server of its own: CI runs it after the gate.
-DEPLOYED := tests/deployed/test_automations.py tests/deployed/test_user_cancels.py
+DEPLOYED := tests/deployed/test_automations.py tests/deployed/test_shared_job.py \
+  tests/deployed/test_user_cancels.py
 
 .PHONY: demo test lint types architecture tests test-deployed test-prefect-3.9 test-automations \
-  kill-matrix lock clean
+  kill-matrix bench lock clean
 
 demo: .venv/installed
 	@$(BIN)/python -m flows.demo
@@ -78,10 +80,16 @@ test-prefect-3.9: .venv-prefect-3.9/installed
 	@touch $@
 
 # What the gate does pairwise, whole: docs/explanation/what-happens-when.md shows what it counted.
+# The same with ledgers on a PostgreSQL: kill_matrix.py --postgresql.
 kill-matrix: .venv/installed
 	@$(BIN)/python tests/chaos/kill_matrix.py --write
 
-# Deployments under a real worker: dead runs come back by themselves, and a user's cancel.
+# CPU, requests and memory, ours and others', in one run: docs/explanation/performance.md shows them.
+bench: .venv/installed
+	@$(BIN)/python tests/benchmarks/bench.py --write
+
+# Deployments under real workers: dead runs come back by themselves, a user cancels, three workers
+# share one job.
 test-deployed: .venv/installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(DEPLOYED)
 

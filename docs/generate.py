@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from prefect_responses import errors
+from prefect_responses import errors, job_errors
 from prefect_responses.cli.__main__ import make_app
 from prefect_responses.settings import ResponsesSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import ModuleType
 
 FOLDER = Path(__file__).parent / "reference"
 COMMANDS = (
@@ -26,6 +27,9 @@ COMMANDS = (
     ("automations", "list"),
     ("automations", "delete"),
     ("harvest",),
+    ("job", "list"),
+    ("job", "show"),
+    ("job", "replay"),
     ("ledger", "show"),
     ("ledger", "upgrade"),
     ("resolve",),
@@ -61,16 +65,15 @@ def _help(command: tuple[str, ...]) -> str:
 
 def errors_page() -> str:
     """Return the tree of errors and what each means."""
-    tree = (errors.__doc__ or "").partition("\n\n")[2].rpartition("\n\n")[0]
     rows = (f"| `{kind.__name__}` | {_sentence(kind)} |" for kind in _kinds())
     return "\n".join(
         (
             "# Errors\n",
             "All of `prefect_responses.errors`. Those that are retryable may succeed when the same",
             "call is repeated as it is; `worth_retrying` tells Prefect so.\n",
-            "```",
-            tree,
-            "```\n",
+            _drawn(errors),
+            "And of row jobs, in `prefect_responses.job_errors`:\n",
+            _drawn(job_errors),
             "| error | meaning |",
             "| --- | --- |",
             *rows,
@@ -79,10 +82,18 @@ def errors_page() -> str:
     )
 
 
+def _drawn(module: ModuleType) -> str:
+    """Return the picture of a module's errors: the paragraph that begins with their root."""
+    doc = module.__doc__ or ""
+    tree = doc[doc.index("\nResponsesError\n") :].strip().split("\n\n")[0]
+    return f"```\n{tree.rstrip()}\n```\n"
+
+
 def _kinds() -> Iterator[type[Exception]]:
-    for _, kind in inspect.getmembers(errors, inspect.isclass):
-        if issubclass(kind, errors.ResponsesError):
-            yield kind
+    for module in (errors, job_errors):
+        for _, kind in inspect.getmembers(module, inspect.isclass):
+            if issubclass(kind, errors.ResponsesError) and kind.__module__ == module.__name__:
+                yield kind
 
 
 def _sentence(kind: type[Exception]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any, assert_type
 
 from prefect import flow, task
@@ -10,13 +11,16 @@ from pydantic import BaseModel
 
 from prefect_responses import (
     AwaitBackgroundResponse,
+    Budget,
     CreateResponse,
     CsvSink,
     CsvSource,
     EnrichReport,
     InDoubtMode,
+    ModelPrices,
     OnChange,
     Prompt,
+    RateLimits,
     ResponseLedger,
     ResponseResult,
     ResponseRun,
@@ -157,10 +161,19 @@ def tables() -> None:
         model="gpt-5-mini",
         sink=CsvSink("named.csv"),
         options={"service_tier": "flex"},
+        select="due",
+        where={"shop": ["one", "two"]},
+        replay=["schema"],
+        on_change="error",
+        max_attempts={"failed": 2},
+        prices=ModelPrices(as_of=date(2026, 11, 21), models={}),
+        budget=[Budget(max_usd=1.0, per="day"), Budget(max_tokens=1000, per="run")],
+        limits=RateLimits(requests_per_minute=500),
         credentials=credentials,
         ledger=ledger,
     )
     assert_type(report, EnrichReport)
+    assert_type(report.cost, int)
 
 
 async def async_tables() -> None:
@@ -172,6 +185,10 @@ async def async_tables() -> None:
         prompt="Name {text}.",
         output_type={"type": "object"},
         model="gpt-5-mini",
+        where=lambda row: row.key > "a",
+        sample=20,
+        dry_run=True,
+        prices="prices.toml",
     )
     assert_type(report, EnrichReport)
 
