@@ -30,6 +30,8 @@ COMMANDS = (
     ("job", "list"),
     ("job", "show"),
     ("job", "replay"),
+    ("ledger", "list"),
+    ("ledger", "prune"),
     ("ledger", "show"),
     ("ledger", "upgrade"),
     ("resolve",),

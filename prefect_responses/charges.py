@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 #: Nano-USD in one USD.
 NANO = 1_000_000_000
+#: What a column of the ledger can hold at most.
+MOST = 2**63 - 1
 _PICO_IN_NANO = 1000
+#: No response has so many tokens: a server that says more has said nothing.
+_MOST_TOKENS = 10**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +38,14 @@ class Price:
     def cost(self, usage: Mapping[str, Any]) -> int:
         """Return the nano-USD of *usage* as the API reports it, rounded up; what is not said is 0.
 
-        Cached tokens are part of `input_tokens` (API reference, usage).
+        Cached tokens are part of `input_tokens` (API reference, usage). It is `MOST` at most.
         """
-        read, written = _count(usage.get("input_tokens")), _count(usage.get("output_tokens"))
+        read, written = (said_tokens(usage.get(name)) or 0 for name in _COUNTS)
         details = usage.get("input_tokens_details")
         said = details.get("cached_tokens") if isinstance(details, dict) else None
-        cached = min(read, _count(said))
+        cached = min(read, said_tokens(said) or 0)
         pico = (read - cached) * self.input + cached * self.cached_input + written * self.output
-        return -(-pico // _PICO_IN_NANO)
+        return min(MOST, -(-pico // _PICO_IN_NANO))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class AccountLimit:
     """Name an account, and what it may hold at most.
 
     Args:
-        name: what the account is kept under, such as `job:reviews` or `job:reviews:day:2026-11-21`.
+        name: what the account is kept under, such as `job:reviews` or `day:2026-11-21:job:reviews`.
         max_usd: nano-USD spent and reserved at most, or None.
         max_tokens: tokens spent and reserved at most, or None.
         max_in_flight: attempts on it that were sent and have not ended, at most, or None.
@@ -77,12 +81,30 @@ class Charge:
     tokens: int = 0
     price: Price | None = None
 
+    @property
+    def fits_nowhere(self) -> bool:
+        """Tell whether it alone is more than one of its accounts may ever hold."""
+        return any(
+            (one.max_usd is not None and self.usd > one.max_usd)
+            or (one.max_tokens is not None and self.tokens > one.max_tokens)
+            for one in self.accounts
+        )
+
 
 def used_tokens(usage: Mapping[str, Any]) -> int:
     """Return the tokens of *usage*, read and written together."""
-    return _count(usage.get("input_tokens")) + _count(usage.get("output_tokens"))
+    return sum(said_tokens(usage.get(name)) or 0 for name in _COUNTS)
 
 
-def _count(value: Any) -> int:
-    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return value if is_count else 0
+def says_all(usage: Mapping[str, Any]) -> bool:
+    """Tell whether *usage* says how much was read and how much was written."""
+    return all(said_tokens(usage.get(name)) is not None for name in _COUNTS)
+
+
+def said_tokens(value: Any) -> int | None:
+    """Return *value* if it can be a number of tokens, else None: a server may say anything."""
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_count and 0 <= value <= _MOST_TOKENS else None
+
+
+_COUNTS = ("input_tokens", "output_tokens")

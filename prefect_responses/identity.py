@@ -22,6 +22,8 @@ DIGEST_VERSION: Final = "r1"
 #: The metadata key that the API carries for us, so that a response can be matched to its attempt.
 METADATA_KEY: Final = "prefect_responses_key"
 
+#: What the scopes of jobs begin with.
+_OF_JOBS = "job:"
 #: The flow-run input that says which ledger a scope began with.
 LEDGER_INPUT_KEY: Final = "prefect-responses-ledger"
 #: The flow-run input that says under which block name that ledger is found, if under one.
@@ -198,7 +200,12 @@ def row_name(key: str) -> str:
 
 def job_scope(job: str) -> str:
     """Name the scope of a job, the same in every run of it."""
-    return f"job:{job}"
+    return f"{_OF_JOBS}{job}"
+
+
+def is_of_job(scope: str) -> bool:
+    """Tell whether a scope is that of a job."""
+    return scope.startswith(_OF_JOBS)
 
 
 def flow_run_scope(flow_run_id: str) -> str:

@@ -8,6 +8,7 @@ ResponsesError
 ├── AccountFull                      retryable: a claim would exceed a limit; nothing was sent
 ├── BudgetStopped                    a budget is used up; finished rows are kept, a run resumes
 ├── JobTakenOver                     another run began anew with another table or prompt
+├── ResultRefused                    the table of results refuses a row; answers are kept
 └── TableUnavailable                 retryable: the database of a table did not do what was asked
 """
 
@@ -54,8 +55,8 @@ class BudgetStopped(ResponsesError):
 
     def __init__(self, account: str, limit: str) -> None:
         super().__init__(
-            f"The budget {limit} of {account} is used up. Finished rows are kept; raise it, or "
-            "wait for its next period, and run the job again."
+            f"The budget {limit} of {account} has no room for another row. Finished rows are kept; "
+            "raise it, or wait for its next period, and run the job again."
         )
         self.account = account
         self.limit = limit
@@ -63,6 +64,10 @@ class BudgetStopped(ResponsesError):
 
 class JobTakenOver(ResponsesError):
     """Another run of this job began anew with another table or prompt, so this one stopped."""
+
+
+class ResultRefused(ResponsesError):
+    """The table of results refuses a row; answers are kept: change it and run the job again."""
 
 
 class TableUnavailable(ResponsesError):

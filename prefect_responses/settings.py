@@ -36,5 +36,8 @@ class ResponsesSettings(PrefectBaseSettings):
         default=16,
         ge=1,
         le=1000,
-        description="POSTs under way at once; a kill leaves at most this many in doubt.",
+        description=(
+            "POSTs under way at once; a kill leaves at most this many in doubt. A job with more "
+            "than 256 rows in flight takes a sixteenth of them, at most 64, unless this is set."
+        ),
     )

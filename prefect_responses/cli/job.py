@@ -1,8 +1,9 @@
 """`prefect-responses job`: how row jobs stand, and dead rows to be asked again."""
 
+import shlex
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from rich.prompt import Confirm
 from prefect_responses.cli import printing
 from prefect_responses.cli.finding import DEFAULT, Flag, Where, ledger_to_read, ledger_to_write
 from prefect_responses.decisions.replays import replay_classes
+from prefect_responses.decisions.row_outcomes import REPLAYABLE
 from prefect_responses.enrichment.job_standing import JobStanding, job_standing, known_job
 from prefect_responses.enrichment.prices import read_prices
 from prefect_responses.enrichment.replaying import ReplayPlan, find_replay, mark_for_replay
@@ -129,11 +131,20 @@ def _print(console: Console, found: JobStanding) -> None:
     console.print(printing.facts(facts))
     ended = ((outcome, f"{count:,}") for outcome, count in found.rows.items())
     console.print(printing.table("status", "rows", rows=ended))
-    if found.marked:
-        _print_lines([f"{found.marked:,} of them are marked for a replay by the next run."])
+    _print_lines(_next_steps(found))
     if found.accounts:
         columns = ("account", "spent", "reserved", "tokens", "tokens reserved", "in flight")
         console.print(printing.table(*columns, rows=map(_account, found.accounts)))
+
+
+def _next_steps(found: JobStanding) -> Iterator[str]:
+    """Say what can be done about rows without a usable answer."""
+    if found.marked:
+        yield f"{found.marked:,} of them are marked for a replay by the next run."
+    if dead := [outcome for outcome in found.rows if outcome in REPLAYABLE]:
+        classes = " ".join(f"--class {outcome}" for outcome in dead)
+        name = printing.one_line(found.job.name)
+        yield f"To ask them again: prefect-responses job replay {shlex.quote(name)} {classes}"
 
 
 def _name(found: JobStanding) -> str:
@@ -161,12 +172,18 @@ def _rows(found: JobStanding) -> str:
 
 
 def _cost(account: Account | None) -> str:
-    return "" if account is None else usd(account.spent_usd)
+    return "" if account is None else _money(account, account.spent_usd)
+
+
+def _money(account: Account, nano: int) -> str:
+    """Return an amount; nothing where no price is known, for tokens are never free of charge."""
+    is_known = account.spent_usd or account.reserved_usd or not account.spent_tokens
+    return usd(nano) if is_known else ""
 
 
 def _account(account: Account) -> tuple[str, ...]:
     counts = (account.spent_tokens, account.reserved_tokens, account.in_flight)
-    money = (usd(account.spent_usd), usd(account.reserved_usd))
+    money = (_money(account, account.spent_usd), _money(account, account.reserved_usd))
     return (printing.one_line(account.name), *money, *(f"{count:,}" for count in counts))
 
 

@@ -107,7 +107,7 @@ def _scope_cells(one: ScopeSummary, now: float) -> tuple[object, ...]:
 @app.command
 async def prune(  # noqa: PLR0913 - each is one option of the command
     *,
-    days: Annotated[float, Parameter(validator=Number(gte=0))] = 90,
+    days: Annotated[float, Parameter(validator=Number(gte=1))] = 90,
     bodies_only: Flag = False,
     scope: Annotated[list[str] | None, Parameter(negative="")] = None,
     job: Annotated[list[str] | None, Parameter(negative="")] = None,
@@ -118,10 +118,11 @@ async def prune(  # noqa: PLR0913 - each is one option of the command
     """Delete what has ended long ago; without --yes only say how much that would be.
 
     What has not ended, owes a cancel or is watched for a late end is never deleted. A call that is
-    made again after it was deleted is paid again: the rows of a job go only if it is named.
+    made again after it was deleted is paid again: the rows of a job go only if it is named. With
+    --bodies-only they are not paid again, and no later run can write their answers.
 
     Args:
-        days: What was settled within the last so many days stays.
+        days: What was settled within the last so many days stays; at least one.
         bodies_only: Keep the attempts, and delete their requests and responses.
         scope: Only this scope; may be given several times.
         job: Only the rows of this job; may be given several times.
@@ -138,9 +139,15 @@ async def prune(  # noqa: PLR0913 - each is one option of the command
         printing.print_json({"deleted": yes, **asdict(pruned)})
     else:
         printing.console().print(printing.plain(_told(pruned, done=yes)))
+        if bodies_only and any(one.startswith(job_scope("")) for one in scopes):
+            printing.console().print(printing.plain(_NO_ANSWERS))
 
 
 _DAY = 86_400
+_NO_ANSWERS = (
+    "A later run of the job neither asks such rows again nor knows their answers: it writes them "
+    "with empty columns. Keep the table of results that was written before."
+)
 
 
 def _told(pruned: Pruned, *, done: bool) -> str:

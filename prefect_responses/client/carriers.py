@@ -42,10 +42,10 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Say how an exchange failed: how far its request got, and in which words."""
+    """Say how an exchange failed: how far its request got, and in words that may hold secrets."""
 
     failure: TransportFailure
-    note: str
+    note: str = field(repr=False)
 
 
 class Carrier(Protocol):
@@ -120,6 +120,7 @@ class HttpxCarrier:
         return request, sending
 
     async def _read_all(self, request: httpx.Request, received: Received) -> None:
+        await see_closes(request.method)
         response = await self.client.send(request, stream=True)
         try:
             received.begin(response.status_code, response.headers)
@@ -150,6 +151,17 @@ def _step_timeouts(connect: float) -> dict[str, float | None]:
     # aiohttp's transport takes `pool` as the time to get a connection, name lookup included.
     # Reading and writing have no limit of their own: the whole exchange has.
     return {"connect": connect, "pool": connect, "read": None, "write": None}
+
+
+async def see_closes(method: str) -> None:
+    """Let the loop see which kept connections were closed while it was busy, before a POST.
+
+    A POST on such a connection is a POST in doubt. A read is sent again anyway.
+    """
+    if method == "POST":
+        # First the loop asks which sockets have something to read, then it reads them.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
 
 async def in_pieces(body: bytes) -> AsyncIterator[bytes]:

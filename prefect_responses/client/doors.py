@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.request import getproxies
 
 import httpx
-from httpx_aiohttp import HttpxAiohttpClient
+from httpx_aiohttp import AiohttpTransport, HttpxAiohttpClient
 
 from prefect_responses.client.carriers import HttpxCarrier
 from prefect_responses.client.endpoints import is_loopback
-from prefect_responses.client.on_aiohttp import AiohttpCarrier
+from prefect_responses.client.on_aiohttp import AiohttpCarrier, open_session
 from prefect_responses.client.sending import Sending, SendingOnAiohttp
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
+
+    import aiohttp
 
     from prefect_responses.client.carriers import Carrier
 
@@ -64,7 +66,7 @@ class Doors:
     def streaming(self, max_connections: int) -> HttpxCarrier:
         """Return what carries exchanges whose answers are read while they come."""
         on_aiohttp = self.transport == "aiohttp"
-        kind = HttpxAiohttpClient if on_aiohttp else httpx.AsyncClient
+        kind = _ClientOnAiohttp if on_aiohttp else httpx.AsyncClient
         client = kind(
             verify=httpx.create_ssl_context(self.verify),
             limits=httpx.Limits(
@@ -87,3 +89,21 @@ class Doors:
     def _may_need_proxy(self) -> bool:
         named = getproxies()
         return self._trusts_environment and any(named.get(one) for one in ("http", "https", "all"))
+
+
+class _ClientOnAiohttp(HttpxAiohttpClient):
+    """Open the same sessions as `AiohttpCarrier`, with a proxy or without one."""
+
+    def _init_transport(self, *given: Any, **options: Any) -> AiohttpTransport:
+        return _OurTransport(*given, **options)
+
+    def _init_proxy_transport(
+        self, proxy: httpx.Proxy, *given: Any, **options: Any
+    ) -> AiohttpTransport:
+        return _OurTransport(*given, **options | {"proxy": proxy})
+
+
+class _OurTransport(AiohttpTransport):
+    def get_client(self) -> aiohttp.ClientSession:
+        limits = self.limits
+        return open_session(limits.max_connections, limits.keepalive_expiry, self.ssl_context)

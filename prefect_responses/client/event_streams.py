@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self, cast
 
 from prefect_responses.client import quiet
-from prefect_responses.client.carriers import read_body
-from prefect_responses.client.receiving import Received, note_of
+from prefect_responses.client.carriers import read_body, see_closes
+from prefect_responses.client.receiving import Received, line_of, note_of
 from prefect_responses.client.sending import NETWORK_ERRORS
 from prefect_responses.wire.answers import AnswerHead, BreakKind, StreamBroken
 from prefect_responses.wire.stream_events import EventReader
@@ -129,6 +129,7 @@ class HttpEventStream:
             self.answer = replace(answer, client_request_id=self._opening.client_request_id)
 
     async def _receive(self, received: Received) -> None:
+        await see_closes(self._opening.request.method)
         response = await self._opening.client.send(self._opening.request, stream=True)
         self._response = response
         received.begin(response.status_code, response.headers)
@@ -145,7 +146,7 @@ class HttpEventStream:
                     chunk = await anext(chunks, None)
         except NETWORK_ERRORS as error:
             kind = BreakKind.IDLE if isinstance(error, TimeoutError) else BreakKind.CUT
-            self.broken = StreamBroken(kind, self._opening.redactor.text(note_of(error)))
+            self.broken = StreamBroken(kind, line_of(note_of(error), self._opening.redactor))
             chunk = None
         if chunk is None:
             self._reader.close()

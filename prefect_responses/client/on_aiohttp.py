@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from functools import cached_property, lru_cache
+import inspect
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from prefect_responses.client.carriers import PIECE, Broken, connect_limit, in_pieces
+from prefect_responses.client.carriers import PIECE, Broken, connect_limit, in_pieces, see_closes
 from prefect_responses.client.receiving import note_of
 from prefect_responses.client.sending import NETWORK_ERRORS, SendingOnAiohttp
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from prefect_responses.client.carriers import Outgoing
     from prefect_responses.client.receiving import Received
+
+#: Bytes of a line, bytes of a header and headers that an answer may have.
+_HEADER_LIMITS = {"max_line_size": 2**17, "max_field_size": 2**17, "max_headers": 1000}
 
 
 class AiohttpCarrier:
@@ -62,6 +66,7 @@ class AiohttpCarrier:
         return None
 
     async def _read_all(self, request: Outgoing, received: Received, limit: float) -> None:
+        await see_closes(request.method)
         response = await self._session.request(
             request.method,
             self._root + request.path,
@@ -93,11 +98,32 @@ class AiohttpCarrier:
 
     @cached_property
     def _session(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=self._max_connections, keepalive_timeout=self._kept_idle, ssl=self._verify
-        )
-        jar = aiohttp.DummyCookieJar()
-        return aiohttp.ClientSession(connector=connector, headers=self._headers, cookie_jar=jar)
+        return open_session(self._max_connections, self._kept_idle, self._verify, self._headers)
+
+
+def open_session(
+    max_connections: int | None,
+    kept_idle: float | None,
+    verify: ssl.SSLContext,
+    headers: Mapping[str, str] | None = None,
+) -> aiohttp.ClientSession:
+    """Open a session of aiohttp that keeps no cookies and takes long headers; see `Doors`."""
+    connector = aiohttp.TCPConnector(
+        limit=max_connections or 0, keepalive_timeout=kept_idle, ssl=verify
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        headers=headers,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        **_header_limits(),
+    )
+
+
+@cache
+def _header_limits() -> dict[str, Any]:
+    # An answer whose headers are refused leaves its POST in doubt. Older aiohttp has fewer limits.
+    taken = inspect.signature(aiohttp.ClientSession).parameters
+    return {name: limit for name, limit in _HEADER_LIMITS.items() if name in taken}
 
 
 @lru_cache(maxsize=16)

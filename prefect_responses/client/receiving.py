@@ -52,7 +52,7 @@ class Received:
             redactor: takes them out.
         """
         broken = None if self._is_whole else failure or TransportFailure.AFTER_SENDING
-        note = "" if self._is_whole else redactor.text(note or self._note)
+        note = "" if self._is_whole else line_of(note or self._note, redactor)
         if self.status is None:
             return Answer(failure=broken, note=note)
         head = self.head
@@ -70,5 +70,11 @@ class Received:
 
 
 def note_of(error: Exception) -> str:
-    """Return what an exception of a transport says, on one line."""
-    return clean_message(f"{type(error).__name__}: {error}".rstrip(": "))
+    """Return all that an exception of a transport says, secrets too; see `line_of`."""
+    return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def line_of(note: str, redactor: Redactor) -> str:
+    """Return *note* without secrets, on one line, shortened."""
+    # A secret that is cut in two is not found, and one that a line break parts is only found after.
+    return redactor.text(clean_message(redactor.text(note)))

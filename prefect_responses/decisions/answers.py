@@ -66,6 +66,10 @@ MONEY_CODES = frozenset(
 LOCK_CODE = "conversation_locked"
 MODEL_CODE = "model_not_found"
 
+#: What a 429 is called that is about tokens, and what it says of a request that never fits.
+_TOKEN_CODES = frozenset({"rate_limit_exceeded", "tokens"})
+_TOO_LARGE = "request too large"
+
 _CREDENTIAL_STATUSES = frozenset(
     {
         HTTPStatus.UNAUTHORIZED,
@@ -162,13 +166,26 @@ def _is_for_now(answer: Answer, status: int, envelope: ErrorEnvelope) -> bool:
     """Tell whether a refusal may pass by itself.
 
     Every 429 does, also one without the API's envelope: a proxy that limits the rate did not pass
-    the request on. A lock does, with HTTP 400 or 409. So does a refusal that broke off before it
-    said why: asking again costs nothing, and giving up might bury what only had to wait.
+    the request on. Only that of a request which is larger than a minute's limit never does. A lock
+    passes, with HTTP 400 or 409. So does a refusal that broke off before it said why: asking again
+    costs nothing, and giving up might bury what only had to wait.
     """
-    return (
+    return not is_too_large(status, envelope) and (
         status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
         or envelope.code == LOCK_CODE
         or answer.failure is not None
+    )
+
+
+def is_too_large(status: int | None, envelope: ErrorEnvelope) -> bool:
+    """Tell whether a request was refused because it alone has more tokens than its limit.
+
+    The API answers it like a rate limit, with 429, yet no waiting helps: only its words tell.
+    """
+    return (
+        status == HTTPStatus.TOO_MANY_REQUESTS
+        and bool({envelope.code, envelope.type} & _TOKEN_CODES)
+        and _TOO_LARGE in envelope.message.lower()
     )
 
 

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from prefect_responses.decisions.estimates import RequestTokens
 
 
+#: What a budget may be at most: the ledger can count a few times as much.
+MOST_USD = 10**9
+MOST_TOKENS = 10**18
+
+
 class BudgetPeriod(StrEnum):
     """Say over what a budget is counted."""
 
@@ -42,7 +47,8 @@ class Budget:
         per: `run`, `day` (UTC) or `job`.
 
     Raises:
-        RequestInvalid: no limit is given, or one that is not above zero, or an unknown period.
+        RequestInvalid: no limit is given, or one that is no number above zero or beyond all
+            reason, or an unknown period.
     """
 
     max_usd: float | Decimal | None = None
@@ -50,9 +56,13 @@ class Budget:
     per: BudgetPeriod | Literal["run", "day", "job"] = BudgetPeriod.RUN
 
     def __post_init__(self) -> None:
-        limits = [limit for limit in (self.max_usd, self.max_tokens) if limit is not None]
-        if not limits or not all(0 < limit < float("inf") for limit in limits):
-            raise RequestInvalid("A budget takes max_usd, max_tokens or both, each above zero.")
+        usd = self.max_usd is None or _is_amount(self.max_usd, MOST_USD, int | float | Decimal)
+        tokens = self.max_tokens is None or _is_amount(self.max_tokens, MOST_TOKENS, int)
+        if (self.max_usd is None and self.max_tokens is None) or not (usd and tokens):
+            raise RequestInvalid(
+                "A budget takes max_usd, max_tokens (a whole number) or both, each above zero, "
+                f"and no more than {MOST_USD:,} USD or {MOST_TOKENS:,} tokens."
+            )
         if self.per not in set(BudgetPeriod):
             raise RequestInvalid(
                 f"A budget is per {', '.join(BudgetPeriod)}; {self.per!r} is none of them."
@@ -66,6 +76,14 @@ class Budget:
             return None
         exact = Decimal(str(self.max_usd)) * NANO
         return int(exact.to_integral_value(ROUND_DOWN))
+
+
+def _is_amount(limit: Any, most: int, kind: Any) -> bool:
+    if not isinstance(limit, kind) or isinstance(limit, bool):
+        return False
+    # To compare a Decimal that is no number is an error.
+    is_number = not (isinstance(limit, Decimal) and limit.is_nan())
+    return is_number and 0 < limit <= most
 
 
 def check_budgets(budgets: Iterable[Budget], price: Price | None, model: str) -> None:
@@ -112,16 +130,27 @@ def accounts_of(
 
 
 def account_name(job: str, period: BudgetPeriod, *, run: str, at: float) -> str:
-    """Return the name of the account of *job* for a period; see `accounts_of`."""
+    """Return the name of the account of *job* for a period; see `accounts_of`.
+
+    A job may be called anything, so its name comes last: none is another job's account.
+    """
     match period:
         case BudgetPeriod.RUN:
-            return f"{job_scope(job)}:run:{run}"
+            return f"{period}:{run}:{job_scope(job)}"
         case BudgetPeriod.DAY:
-            return f"{job_scope(job)}:day:{datetime.fromtimestamp(at, UTC).date().isoformat()}"
+            day = datetime.fromtimestamp(at, UTC).date().isoformat()
+            return f"{period}:{day}:{job_scope(job)}"
         case BudgetPeriod.JOB:
             return job_scope(job)
         case _:
             assert_never(period)
+
+
+def account_scope(name: str) -> str:
+    """Return the scope of the job that has the account *name*, for whichever period."""
+    period, _, rest = name.partition(":")
+    is_part = period in {BudgetPeriod.RUN, BudgetPeriod.DAY}
+    return rest.partition(":")[2] if is_part else name
 
 
 def charge_of(
@@ -157,8 +186,8 @@ def overrun_of(request: Mapping[str, Any], max_in_flight: int) -> str:
         ways.append("what tools, files, images or stored context add to what is read")
     if not ways:
         return (
-            "The budget is not overrun: max_output_tokens bounds each answer, and what is read "
-            "was reserved by its bytes."
+            "The budget cannot be overrun: max_output_tokens bounds each answer, and what is "
+            "read is reserved by its bytes."
         )
     return f"The budget may be overrun by {'; and by '.join(ways)}."
 

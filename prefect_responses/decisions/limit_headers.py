@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from prefect_responses.decisions.answers import LOCK_CODE, MONEY_CODES
+from prefect_responses.decisions.answers import LOCK_CODE, MONEY_CODES, is_too_large
+from prefect_responses.decisions.rate_limits import LONGEST_WINDOW, SHORTEST_WINDOW
 from prefect_responses.wire.answers import parse_go_duration
 from prefect_responses.wire.envelopes import read_error_body
 
@@ -129,9 +130,14 @@ def _left(headers: Mapping[str, str], kind: str, few: float) -> Left | None:
     remaining = _number(headers.get(f"remaining-{kind}"))
     if limit is None or limit < 1 or remaining is None:
         return None
-    window = _number(headers.get(f"renewalperiod-{kind}")) or _MINUTE
+    window = _window(headers.get(f"renewalperiod-{kind}"))
     reset = _duration(headers.get(f"reset-{kind}")) if remaining < SCARCE * limit else None
     return Left(limit, remaining, window, reset, few)
+
+
+def _window(text: str | None) -> float:
+    seconds = _number(text) or _MINUTE
+    return seconds if SHORTEST_WINDOW <= seconds <= LONGEST_WINDOW else _MINUTE
 
 
 def _number(text: str | None) -> float | None:
@@ -155,14 +161,15 @@ def _duration(text: str | None) -> float | None:
 def read_refusal(answer: Answer) -> Refusal | None:
     """Tell whether *answer* says that too much was sent; None if it says anything else.
 
-    Money that ran out and a conversation that is locked are no matter of speed. A 503 is one if it
-    says when to come back or that it wants to be asked more slowly.
+    Money that ran out, a conversation that is locked and a request that is larger than its limit
+    are no matter of speed. A 503 is one if it says when to come back or that it wants to be asked
+    more slowly.
     """
     if answer.status not in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         return None
     envelope = read_error_body(answer.body)
     words = {envelope.code, envelope.type}
-    if words & MONEY_CODES or envelope.code == LOCK_CODE:
+    if words & MONEY_CODES or envelope.code == LOCK_CODE or is_too_large(answer.status, envelope):
         return None
     is_limit = answer.status == HTTPStatus.TOO_MANY_REQUESTS or words & SLOWER_CODES
     if not is_limit and answer.retry_after is None:

@@ -10,10 +10,10 @@ endpoint and model are near enough to log-normal for that.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -148,12 +148,8 @@ def _fit(logs: list[tuple[float, float]]) -> tuple[float, float]:
 
 def _median(values: list[tuple[float, float]]) -> float:
     """Return the value with half of all shares on either side; *values* are sorted."""
-    half, seen = math.fsum(share for _, share in values) / 2.0, 0.0
-    for value, share in values:
-        seen += share
-        if seen >= half:
-            return value
-    return values[-1][0]
+    shares = list(accumulate(share for _, share in values))
+    return values[bisect_left(shares, shares[-1] / 2.0)][0]
 
 
 def _turns(

@@ -28,6 +28,10 @@ MINUTE = 60.0 + BURST + SLOT_LASTS + 0.5
 #: Seconds that slots are given in advance.
 AHEAD = 3.0
 
+#: Seconds that the tokens of one request are owed at most. One that has more than so many minutes
+#: have keeps to no limit, whatever the others do.
+LONGEST_DEBT = 600.0
+
 #: Seconds for which all wait after a refusal that names no time, and at most.
 UNNAMED_PAUSE, LONGEST_PAUSE = 1.0, 3600.0
 #: Seconds after a cut of the pace, or a pause, in which no refusal cuts again: it is an older one.
@@ -42,6 +46,11 @@ SLOWEST = 6.0
 FORGOTTEN = 1_000_000.0
 #: Limits of fewer requests than this are kept once they are known.
 _KEPT = 256.0
+#: The windows of a server's limit, in seconds, that are believed. Others are dates, milliseconds
+#: or nonsense, and would stop all who send.
+SHORTEST_WINDOW, LONGEST_WINDOW = 1.0, 300.0
+#: The smallest limit a minute that a server can say: one in the longest window.
+_SMALLEST = 60.0 / LONGEST_WINDOW
 #: The share that must be left of a limit before it is no longer kept.
 _PLENTY = 0.75
 
@@ -135,7 +144,8 @@ def admit(bucket: Bucket, limits: RateLimits, tokens: Sequence[float], now: floa
 
     One process is given half of the time in advance that is free, so that many of them share it,
     but at least one slot where there is any. A request of more tokens than a minute has gets its
-    slot when no one else's tokens are owed.
+    slot when no one else's tokens are owed, and what it owes then is bounded. What was stored and
+    cannot have come about so, as after a clock was set back, holds nobody up.
 
     Args:
         bucket: what all share.
@@ -144,12 +154,14 @@ def admit(bucket: Bucket, limits: RateLimits, tokens: Sequence[float], now: floa
         now: seconds since the epoch.
     """
     requests_apart = _apart(requests_per_minute(bucket, limits, now))
-    tokens_apart = _apart(_strictest(limits.tokens_per_minute, bucket.tokens_per_minute))
-    is_bounded = requests_apart > 0 or tokens_apart > 0 or bucket.paused_until > now
+    tokens_apart = _apart(tokens_per_minute(bucket, limits))
+    paused_until = _pause_of(bucket, now)
+    is_bounded = requests_apart > 0 or tokens_apart > 0 or paused_until > now
     if not is_bounded:
         return Admitted(bucket, (now,) * len(tokens))
-    earliest = max(now - BURST, bucket.paused_until)
-    requests_at, tokens_at = max(earliest, bucket.requests_at), max(earliest, bucket.tokens_at)
+    earliest = max(now - BURST, paused_until)
+    requests_at = max(earliest, _next_of(bucket.requests_at, requests_apart, now))
+    tokens_at = max(earliest, _next_of(bucket.tokens_at, tokens_apart, now))
     first = max(requests_at, tokens_at)
     last = first + (now + AHEAD - first) / 2
     slots: list[float] = []
@@ -158,9 +170,16 @@ def admit(bucket: Bucket, limits: RateLimits, tokens: Sequence[float], now: floa
         if slot > (last if slots else now + AHEAD):
             break
         slots.append(max(slot, now))
-        requests_at, tokens_at = slot + requests_apart, slot + count * tokens_apart
+        requests_at = slot + requests_apart
+        tokens_at = slot + min(LONGEST_DEBT, count * tokens_apart)
+    given = replace(
+        bucket,
+        requests_at=requests_at if requests_apart else bucket.requests_at,
+        # Others may keep to a limit of their own on tokens, and owe to it.
+        tokens_at=tokens_at if tokens_apart else bucket.tokens_at,
+    )
     return Admitted(
-        replace(bucket, requests_at=requests_at, tokens_at=tokens_at) if slots else bucket,
+        given if slots else bucket,
         tuple(slots),
         wait=0.0 if len(slots) == len(tokens) else max(0.0, max(requests_at, tokens_at) - now),
         is_bounded=True,
@@ -170,8 +189,26 @@ def admit(bucket: Bucket, limits: RateLimits, tokens: Sequence[float], now: floa
 
 def requests_per_minute(bucket: Bucket, limits: RateLimits, now: float) -> float | None:
     """Return how many requests a minute all may send together, or None if nothing says so."""
-    said = _strictest(limits.requests_per_minute, bucket.requests_per_minute)
+    said = _strictest(limits.requests_per_minute, _credible(bucket.requests_per_minute))
     return _strictest(said, bucket.pace_at(now))
+
+
+def tokens_per_minute(bucket: Bucket, limits: RateLimits) -> float | None:
+    """Return how many tokens a minute all may send together, or None if nothing says so."""
+    return _strictest(limits.tokens_per_minute, _credible(bucket.tokens_per_minute))
+
+
+def _credible(said: float | None) -> float | None:
+    return None if said is None or said < _SMALLEST else said
+
+
+def _next_of(at: float, apart: float, now: float) -> float:
+    """Return when the next slot is by one limit: *at*, if the limit holds and that can be."""
+    return at if apart > 0 and at <= now + AHEAD + max(LONGEST_DEBT, apart) else 0.0
+
+
+def _pause_of(bucket: Bucket, now: float) -> float:
+    return bucket.paused_until if bucket.paused_until <= now + LONGEST_PAUSE else 0.0
 
 
 def _strictest(one: float | None, other: float | None) -> float | None:
@@ -187,34 +224,48 @@ def _apart(per_minute: float | None) -> float:
 # --- learn from answers ---------------------------------------------------------------------------
 
 
-def heard(bucket: Bucket, said: LimitsSaid, at: float) -> Bucket:
+def heard(bucket: Bucket, said: LimitsSaid, at: float, limits: RateLimits = NO_LIMITS) -> Bucket:
     """Take in what a server said of its limits at *at*.
 
     A limit of which plenty is left is not kept to: the server takes a burst. As soon as it is
-    scarce, all keep to its rate. One that is no longer named is forgotten.
+    scarce, all keep to its rate. One that is no longer named is forgotten. What was owed to a
+    limit is owed to the new one: so many requests or tokens, not so many seconds.
     """
-    requests, requests_at = _kept(said.requests, bucket.requests_per_minute, bucket.requests_at, at)
-    tokens, tokens_at = _kept(said.tokens, bucket.tokens_per_minute, bucket.tokens_at, at)
-    return replace(
+    after = replace(
         bucket,
-        requests_per_minute=requests,
-        requests_at=requests_at,
-        tokens_per_minute=tokens,
-        tokens_at=tokens_at,
+        requests_per_minute=_kept(said.requests, bucket.requests_per_minute),
+        tokens_per_minute=_kept(said.tokens, bucket.tokens_per_minute),
+    )
+    rates = requests_per_minute(bucket, limits, at), requests_per_minute(after, limits, at)
+    token_rates = tokens_per_minute(bucket, limits), tokens_per_minute(after, limits)
+    return replace(
+        after,
+        requests_at=_waited(said.requests, _owed(bucket.requests_at, rates, at), at),
+        tokens_at=_waited(said.tokens, _owed(bucket.tokens_at, token_rates, at), at),
     )
 
 
-def _kept(
-    left: Left | None, kept: float | None, next_at: float, at: float
-) -> tuple[float | None, float]:
-    """Return the limit to keep to, and when the next slot is."""
+def _kept(left: Left | None, kept: float | None) -> float | None:
+    """Return the limit to keep to."""
     if left is None:
-        return None, next_at
-    if left.is_scarce:
-        wait = left.wait
-        return left.per_minute, max(next_at, at + wait) if wait > 0 else next_at
+        return None
     is_plenty = left.remaining >= _PLENTY * left.limit and left.limit >= _KEPT
-    return (None if kept is None or is_plenty else left.per_minute), next_at
+    is_free = not left.is_scarce and (kept is None or is_plenty)
+    return None if is_free else left.per_minute
+
+
+def _waited(left: Left | None, next_at: float, at: float) -> float:
+    """Return when the next slot is if a reserve is to come back first."""
+    wait = left.wait if left is not None and left.is_scarce else 0.0
+    return max(next_at, at + wait) if wait > 0 else next_at
+
+
+def _owed(next_at: float, rates: tuple[float | None, float | None], at: float) -> float:
+    """Return when the next slot is, now that the limit of a minute went from one to another."""
+    (before, after), debt = rates, next_at - at
+    if debt <= 0 or after is None:
+        return next_at
+    return at if before is None else at + min(LONGEST_DEBT, debt * before / after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +302,7 @@ def refused(bucket: Bucket, limits: RateLimits, storm: Storm, now: float) -> Buc
     storm, whoever had them.
     """
     cut = bucket if storm.is_explained else _cut(bucket, limits, storm, now)
-    return replace(cut, paused_until=max(bucket.paused_until, now + storm.pause))
+    return replace(cut, paused_until=max(_pause_of(bucket, now), now + storm.pause))
 
 
 def _cut(bucket: Bucket, limits: RateLimits, storm: Storm, now: float) -> Bucket:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, assert_never
 
+from prefect_responses.charges import said_tokens
 from prefect_responses.decisions.estimates import output_cap
 from prefect_responses.decisions.row_outcomes import DEAD, RowOutcome
 from prefect_responses.decisions.row_selection import REPLAY_REASON
@@ -45,6 +46,8 @@ REPLAY_TURNS: Mapping[RowOutcome, ReplayTurn] = {
 
 #: By how much the room for an answer grows.
 GROWTH = 2
+#: The least cap that the API takes (API reference, create a response).
+LEAST_CAP = 16
 
 #: Messages of another phase (`commentary`) are said on the way to the answer.
 _ANSWER_PHASES = (None, "final_answer")
@@ -151,10 +154,12 @@ def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
 
 def _with_more_room(request: Mapping[str, Any], response: Mapping[str, Any]) -> dict[str, Any]:
     known = [cap for cap in (output_cap(request), _written(response)) if cap]
-    return {**request, "max_output_tokens": GROWTH * max(known)} if known else dict(request)
+    if not known:
+        return dict(request)
+    return {**request, "max_output_tokens": max(LEAST_CAP, GROWTH * max(known))}
 
 
 def _written(response: Mapping[str, Any]) -> int:
     usage = response.get("usage")
     tokens = usage.get("output_tokens") if isinstance(usage, dict) else None
-    return tokens if isinstance(tokens, int) and not isinstance(tokens, bool) else 0
+    return said_tokens(tokens) or 0

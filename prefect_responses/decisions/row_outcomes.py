@@ -47,6 +47,8 @@ class RowOutcome(StrEnum):
     PARKED = "parked"
     #: Not sent: a budget was used up.
     BUDGET = "budget"
+    #: Not asked: this run was about other rows, a sample or a selection.
+    NOT_SELECTED = "not_selected"
     #: Submitted and not ended yet.
     IN_FLIGHT = "in_flight"
 
@@ -82,6 +84,7 @@ REPLAY_RULES: Mapping[RowOutcome, ReplayRule] = {
     RowOutcome.IN_DOUBT: ReplayRule.WHEN_RESOLVED,
     RowOutcome.PARKED: ReplayRule.RESUMES,
     RowOutcome.BUDGET: ReplayRule.RESUMES,
+    RowOutcome.NOT_SELECTED: ReplayRule.RESUMES,
     RowOutcome.IN_FLIGHT: ReplayRule.RESUMES,
 }
 

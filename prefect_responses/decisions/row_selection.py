@@ -49,6 +49,8 @@ class RowChoice(StrEnum):
     RESUME = "resume"
     #: What is asked of it has changed since: ask anew.
     CHANGED = "changed"
+    #: What is asked of it has changed back to what was answered before: take that answer.
+    KNOWN = "known"
     #: An earlier run submitted it: wait for its end.
     ADOPT = "adopt"
     #: A POST was begun, and whether the API took it must be found out.
@@ -70,7 +72,7 @@ class RowChoice(StrEnum):
 #: What a pass has to drive: the others cost nothing.
 DRIVEN = frozenset(RowChoice) - {RowChoice.REUSE, RowChoice.LEAVE, RowChoice.NOT_SELECTED}
 #: What a pass may pay for.
-PAID = DRIVEN - {RowChoice.ADOPT, RowChoice.DOUBT}
+PAID = DRIVEN - {RowChoice.ADOPT, RowChoice.DOUBT, RowChoice.KNOWN}
 
 
 class Standing(Protocol):
@@ -97,12 +99,20 @@ class Standing(Protocol):
         """Return the row's outcome as it was stored, if it was."""
 
     @property
+    def replay(self) -> str | None:
+        """Return how it is asked otherwise than the row is, if it is a replay."""
+
+    @property
     def run(self) -> tuple[int, ...]:
         """Return the run that planned it."""
 
     @property
     def attempts(self) -> int:
         """Return how many attempts at the same request have ended."""
+
+    @property
+    def answered(self) -> tuple[str, ...]:
+        """Return the digests of other requests of the row that have an answer too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +149,12 @@ def choose(
     if standing is None:
         return _unless_failed(RowChoice.NEW, selection)
     if standing.digest != digest and not selection.adopts_changes:
-        is_dead = row_class(standing) in DEAD
-        return RowChoice.CHANGED if is_dead else _unless_failed(RowChoice.CHANGED, selection)
+        choice = RowChoice.KNOWN if digest in standing.answered else RowChoice.CHANGED
+        return choice if _has_failed(standing) else _unless_failed(choice, selection)
     match standing.state:
         case AttemptState.PLANNED:
-            own = standing.run == run
-            return RowChoice.RESUME if own else _unless_failed(RowChoice.RESUME, selection)
+            begun = standing.run == run or _has_failed(standing)
+            return RowChoice.RESUME if begun else _unless_failed(RowChoice.RESUME, selection)
         case AttemptState.SUBMITTED:
             return RowChoice.ADOPT
         case AttemptState.SUBMITTING | AttemptState.IN_DOUBT:
@@ -160,6 +170,13 @@ def row_class(standing: Standing) -> RowOutcome:
     if standing.row_class is not None:
         return RowOutcome(standing.row_class)
     return outcome_unread(standing.state, standing.outcome)
+
+
+def _has_failed(standing: Standing) -> bool:
+    """Tell whether a row ended without a usable answer; what follows may be written down."""
+    if standing.state is AttemptState.PLANNED:
+        return standing.attempts > 0 or standing.replay is not None
+    return row_class(standing) in DEAD
 
 
 def _unless_failed(choice: RowChoice, selection: Selection) -> RowChoice:

@@ -2,7 +2,8 @@
 
 Who is refused costs a round trip to the ledger, so a row that was refused makes the others wait:
 each end here lets one of them try, and every second a few more than the last time do, as long as
-none is refused. Ends in other processes free room, too.
+none is refused. Ends in other processes free room, too, and so does what nobody waits for any more,
+which is looked after meanwhile.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from prefect_responses.job_errors import BudgetStopped
 if TYPE_CHECKING:
     from prefect_responses.charges import Charge
     from prefect_responses.engine.calls import Call
+    from prefect_responses.engine.in_flight import InFlight
+    from prefect_responses.engine.unattended import Unattended
     from prefect_responses.job_errors import AccountFull
     from prefect_responses.ledger import Account, Ledger
 
@@ -24,8 +27,10 @@ TRY_EVERY = 1.0
 #: Rows that may be tried at once from which on the account counts as having room.
 _ROOM_ENOUGH = 1024
 #: Seconds without an end here and without a change of the account, after which nobody is believed
-#: to make room any more: attempts in doubt hold theirs until a person has looked.
+#: to make room any more.
 ROOM_PATIENCE = 1800.0
+#: Seconds between two counts of those who hold the room, at most.
+_COUNT_EVERY = 30.0
 
 _IN_FLIGHT = "max_in_flight"
 
@@ -35,15 +40,20 @@ class AccountRoom:
 
     Args:
         ledger: where the accounts are kept.
+        unattended: looks after what holds room and is not waited for.
+        gate: shows people who holds the room.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, unattended: Unattended, gate: InFlight) -> None:
         self.running = 0
         self._ledger = ledger
+        self._unattended = unattended
+        self._gate = gate
         self._full: AccountFull | None = None
-        self._charge: Charge | None = None
+        self._refused: Call | None = None
         self._account: Account | None = None
-        self._changed_at = 0.0
+        self._changed_at = self._count_at = 0.0
+        self._looking: asyncio.Task[None] | None = None
         self._turns = 0
         self._step = 1
         self._news = asyncio.Event()
@@ -58,7 +68,7 @@ class AccountRoom:
         """Take note that the claim of *call* found an account full."""
         if self._full is None:
             self._changed_at = time.monotonic()
-        self._full, self._charge = full, call.charge
+        self._full, self._refused = full, call
         self._turns, self._step = 0, 1
 
     def row_ended(self) -> None:
@@ -84,13 +94,27 @@ class AccountRoom:
             BudgetStopped: the account is used up, and nothing that is under way can change that.
             AccountFull: nobody has made room for `ROOM_PATIENCE` seconds.
         """
-        while (full := self._full) is not None:
-            if self._turns > 0:
-                self._turns -= 1
-                return
-            if self.running == 0:
-                await self._look(full)
-            await self._wait_a_little()
+        try:
+            while (full := self._full) is not None and (call := self._refused) is not None:
+                if self._turns > 0:
+                    self._turns -= 1
+                    return
+                self._look_after_others(call)
+                if self.running == 0:
+                    await self._look(call, full)
+                await self._wait_a_little()
+        finally:
+            self._gate.held = None
+
+    def _look_after_others(self, call: Call) -> None:
+        if self._unattended.is_due(call.draft.scope):
+            self._looking = asyncio.create_task(self._unattended.look_after(call))
+
+    async def aclose(self) -> None:
+        """Look after nothing any more."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait({self._looking})
 
     async def _wait_a_little(self) -> None:
         try:
@@ -101,14 +125,27 @@ class AccountRoom:
             if self._step > _ROOM_ENOUGH:
                 self._full = None
 
-    async def _look(self, full: AccountFull) -> None:
-        account = await self._ledger.account(full.account)
-        if self._charge is not None and is_used_up(account, self._charge, full):
+    async def _look(self, call: Call, full: AccountFull) -> None:
+        account, now = await self._ledger.account(full.account), time.monotonic()
+        if call.charge is not None and is_used_up(account, call.charge, full):
             raise BudgetStopped(full.account, full.limit)
         if account != self._account:
-            self._account, self._changed_at = account, time.monotonic()
-        if time.monotonic() - self._changed_at > ROOM_PATIENCE:
+            self._account, self._changed_at, self._count_at = account, now, now
+        elif not await self._is_coming(call, full, now) or now - self._changed_at > ROOM_PATIENCE:
             raise full if full.limit == _IN_FLIGHT else BudgetStopped(full.account, full.limit)
+
+    async def _is_coming(self, call: Call, full: AccountFull, now: float) -> bool:
+        """Tell whether room will come, and show people who holds it.
+
+        Attempts in doubt hold theirs until a person has looked.
+        """
+        scope = call.draft.scope
+        if now < self._count_at or self._unattended.is_busy(scope):
+            return True
+        self._count_at = now + min(_COUNT_EVERY, now - self._changed_at)
+        self._gate.held = held = await self._unattended.holders(scope, full.account)
+        # What ended while they were counted has changed the account.
+        return held.in_flight > 0 or await self._ledger.account(full.account) != self._account
 
 
 def is_used_up(account: Account | None, charge: Charge, full: AccountFull) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from prefect_responses.decisions.limit_headers import read_limit_headers, read_refusal
 from prefect_responses.decisions.rate_limits import NO_LIMITS
 from prefect_responses.engine.rate_lanes import Lane
+from prefect_responses.engine.refused_rows import RefusedRows
 from prefect_responses.ledger.rate_limits import limit_name
 from prefect_responses.wire.answers import Answer, AnswerHead
 
@@ -34,8 +36,8 @@ class Admission(Protocol):
         It is to be entered before the intent is written: between that and the POST nothing waits.
         """
 
-    def seen(self, answer: Answer | AnswerHead, model: str | None) -> None:
-        """Learn from what a create was answered: its headers, and whether it was refused.
+    def seen(self, answer: Answer | AnswerHead, model: str | None, attempt_id: str = "") -> None:
+        """Learn from what the create of an attempt was answered: its headers, and refusals.
 
         It neither waits nor raises: what is accepted is not recorded yet.
         """
@@ -49,7 +51,7 @@ class Unlimited:
         del call
         return _ALWAYS
 
-    def seen(self, answer: Answer | AnswerHead, model: str | None) -> None:
+    def seen(self, answer: Answer | AnswerHead, model: str | None, attempt_id: str = "") -> None:
         """Learn nothing."""
 
 
@@ -92,6 +94,7 @@ class SharedAdmission:
         self._limits = limits
         self._one_clock = clock if one_clock else None
         self._lanes: dict[str | None, Lane] = {}
+        self._refused: defaultdict[str | None, RefusedRows] = defaultdict(RefusedRows)
 
     def admit(self, call: Call) -> AbstractAsyncContextManager[None]:
         """Wait for a slot, behind those who wait already, and hold it in the block.
@@ -100,13 +103,22 @@ class SharedAdmission:
         """
         return _Turn(self._lane(call.draft.model), call.tokens)
 
-    def seen(self, answer: Answer | AnswerHead, model: str | None) -> None:
-        """Learn from what a create was answered; see `Admission`."""
+    def seen(self, answer: Answer | AnswerHead, model: str | None, attempt_id: str = "") -> None:
+        """Learn from what a create was answered; see `Admission`.
+
+        One row that is refused again and again, while others are not, is heard only once: it must
+        not slow them down.
+        """
+        said, is_accepted = read_limit_headers(answer.rate_limits), _is_accepted(answer)
         refusal = read_refusal(answer) if isinstance(answer, Answer) else None
+        if is_accepted:
+            self._refused[model].accepted(attempt_id)
+        elif refusal is not None:
+            is_its_own = self._refused[model].is_its_own(attempt_id)
+            refusal = None if is_its_own and not said.explains_refusal else refusal
         # What something in front of the server says is no word about its limits, nor is silence.
-        is_word = answer.rate_limits or refusal is not None or _is_accepted(answer)
-        if is_word:
-            self._lane(model).learn(read_limit_headers(answer.rate_limits), refusal)
+        if answer.rate_limits or refusal is not None or is_accepted:
+            self._lane(model).learn(said, refusal)
 
     def _lane(self, model: str | None) -> Lane:
         lane = self._lanes.get(model)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 import orjson
 
+from prefect_responses.decisions.next_action import is_later_run
 from prefect_responses.decisions.policies import InDoubtMode, OnChange
-from prefect_responses.errors import RequestChanged, SubmissionInDoubt
-from prefect_responses.identity import changed_paths, what_is_asked
+from prefect_responses.errors import RequestChanged, RequestInvalid, SubmissionInDoubt
+from prefect_responses.identity import changed_paths, is_of_job, what_is_asked
+from prefect_responses.job_errors import JobTakenOver
 from prefect_responses.ledger import PlanNext, SetDeadline, Settle
 from prefect_responses.statuses import AttemptState, CancelReason, Outcome
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from prefect_responses.engine.cancelling import Cancelling
     from prefect_responses.engine.driver import Driver
     from prefect_responses.ledger import Ledger
+
+
+_ACCEPTED = frozenset({AttemptState.SUBMITTED})
+_BEGUN = _ACCEPTED | {AttemptState.SUBMITTING, AttemptState.IN_DOUBT}
 
 
 class Changes:
@@ -44,7 +50,11 @@ class Changes:
 
         Raises:
             RequestChanged: the request differs and `call.on_change` is ERROR.
+            RequestInvalid: its response is at another endpoint than the call's.
+            JobTakenOver: a later run of the job changed it; what that run pays for stays.
         """
+        if call.on_change is OnChange.ADOPT:
+            _check_place(attempt, call, _BEGUN)
         if attempt.digest == call.draft.digest:
             return attempt
         match call.on_change:
@@ -82,6 +92,9 @@ class Changes:
             attempt = await self._driver.ask_owner(attempt, call)
         if attempt.digest == call.draft.digest:
             return attempt
+        if is_of_job(attempt.scope) and is_later_run(attempt.run, call.draft.run):
+            raise JobTakenOver("A later run of this job changed what is asked of its rows.")
+        _check_place(attempt, call, _ACCEPTED)
         match attempt.state:
             case AttemptState.PLANNED:
                 attempt = await self._abandon(attempt)
@@ -103,3 +116,12 @@ class Changes:
         error = {"error": "Superseded", "message": "Its request changed."}
         verb = Settle(attempt.id, Outcome.ABANDONED, self._clock.now(), error=error)
         return (await self._ledger.do(verb)).attempt
+
+
+def _check_place(attempt: Attempt, call: Call, states: frozenset[AttemptState]) -> None:
+    """Refuse to ask an endpoint for a response that another one has: it would say it is gone."""
+    if attempt.state in states and attempt.endpoint != call.draft.endpoint:
+        raise RequestInvalid(
+            f"{attempt.name} is in flight at another endpoint, {attempt.endpoint.base_url}. Run "
+            "with that one until it has ended, or harvest it; then change the endpoint."
+        )

@@ -64,6 +64,10 @@ if TYPE_CHECKING:
 LEASES_OF_A_POST = 3.0
 
 
+#: A POST was begun, and its end is not recorded.
+_UNCERTAIN = frozenset({AttemptState.SUBMITTING, AttemptState.IN_DOUBT})
+
+
 class Until(Enum):
     """Say how far to drive an attempt."""
 
@@ -134,6 +138,18 @@ class Driver:
             action = next_action(attempt, situation, call.policy)
             if done or isinstance(action, Return):
                 return await self._told(attempt) if until is Until.SETTLED else attempt
+            attempt = await self._perform(action, attempt, call, drive)
+
+    async def resolve(self, attempt: Attempt, call: Call) -> None:
+        """Find out what became of a POST that nobody waits for; what would be sent is only planned.
+
+        Raises:
+            SubmissionInDoubt: the policy leaves it to a person.
+        """
+        drive = _Drive(self._clock.now())
+        while attempt.state in _UNCERTAIN and not await self._is_being_sent(attempt):
+            situation = await self._situation(attempt, call, drive)
+            action = next_action(attempt, situation, call.policy)
             attempt = await self._perform(action, attempt, call, drive)
 
     async def _situation(self, attempt: Attempt, call: Call, drive: _Drive) -> Situation:

@@ -24,6 +24,7 @@ from prefect_responses.engine.polling import Polling
 from prefect_responses.engine.posting import Posting
 from prefect_responses.engine.searching import Searching
 from prefect_responses.engine.submission import Submission
+from prefect_responses.engine.unattended import Unattended
 from prefect_responses.errors import ResponsesError
 from prefect_responses.ledger import Attach, Deliver, DropClaim, Plan, Reject, SetDeadline, Take
 from prefect_responses.statuses import AttemptState, CancelReason
@@ -107,6 +108,8 @@ class DurableResponses:
             clock=clock,
             observer=observer,
         )
+        fresh = self._polling.fresh_bodies
+        self.unattended = Unattended(ledger, self._look_after, fresh.is_wanted)
         self._changes = Changes(ledger, self._cancelling, clock, self._driver)
 
     async def create(self, call: Call) -> Attempt:
@@ -184,6 +187,16 @@ class DurableResponses:
     async def look(self, attempt: Attempt) -> Look:
         """Read the response of *attempt* once, whoever owns it; settle it if it has ended."""
         return await self._polling.look(attempt, WINDING_DOWN)
+
+    async def _look_after(self, attempt: Attempt, like: Call) -> None:
+        """Find out how an attempt stands that nobody waits for; see `Unattended`."""
+        if attempt.state is AttemptState.SUBMITTED:
+            look = await self.look(attempt)
+            if look.missing and look.error is not None:
+                # As whoever drives a row of this job takes it.
+                await self._polling.expire(attempt, look.error, polls=attempt.polls + 1)
+            return
+        await self._driver.resolve(attempt, await self._call_again(attempt, like.policy, None))
 
     async def watch(self, attempt: Attempt) -> Attempt:
         """Read a cancelled response once more; one that turned out completed is kept."""

@@ -27,6 +27,10 @@ class FreshBodies:
         finally:
             self._bodies.pop(key, None)
 
+    def is_wanted(self, attempt: Attempt) -> bool:
+        """Tell whether a call that waits for *attempt* wants its body."""
+        return (attempt.scope, attempt.name) in self._bodies
+
     def keep(self, attempt: Attempt, body: bytes | None) -> None:
         """Take the body of an end that was recorded just now, if its call wants it."""
         key = (attempt.scope, attempt.name)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prefect_responses.engine.unattended import Holders
 
 #: POSTs between intent and ID at once, where thousands of rows are in flight.
 MOST_ON_THE_WIRE = 64
@@ -31,6 +35,8 @@ class InFlight:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        #: Who holds the room that rows wait for, for people to see; None while there is room.
+        self.held: Holders | None = None
         self._taken = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 

@@ -57,7 +57,7 @@ class Posting:
         answer = await self._api.create(
             without_stream(body), client_request_id=client_request_id, idempotency_key=attempt.key
         )
-        self._admission.seen(answer, attempt.model)
+        self._admission.seen(answer, attempt.model, attempt.id)
         return read_create_answer(answer)
 
     async def _post_stream(
@@ -76,7 +76,7 @@ class Posting:
         return verdict
 
     async def _begin(self, attempt: Attempt, stream: EventStream) -> CreateVerdict:
-        self._admission.seen(stream.answer or stream.head, attempt.model)
+        self._admission.seen(stream.answer or stream.head, attempt.model, attempt.id)
         if stream.answer is not None:
             return read_create_answer(stream.answer)
         events, note = await self._first_events(stream)

@@ -334,7 +334,7 @@ class Lane:
     def _told(self, news: News, bucket: Bucket, ahead: float, now: float) -> Bucket:
         """Tell *news*, with times of a clock that is *ahead* of the one here."""
         if news.said is not None:
-            bucket = heard(bucket, news.said, news.said_at + ahead)
+            bucket = heard(bucket, news.said, news.said_at + ahead, self._limits)
         if news.refused_until is None:
             return bucket
         storm = Storm(

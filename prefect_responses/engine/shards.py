@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,8 @@ async def drive_shard(
     When nothing more can be submitted (no quota, a refused key, no network, no ledger, a budget
     that is used up), no further row is started, the responses in flight are awaited, and the reason
     is raised: every finished row is kept, and a re-run goes on from there. A row in doubt does not
-    stop the others, nor does an account that is full for now: its rows are tried again.
+    stop the others, nor does one that alone is more than an account may hold, nor an account that
+    is full for now: its rows are tried again.
 
     Args:
         responses: the engine.
@@ -102,9 +104,9 @@ async def drive_shard(
         BudgetStopped: an account's budget is used up.
         ResponsesError: what else stopped the shard before its end.
     """
-    shard = _Shard(iter(rows), AccountRoom(responses.ledger))
+    shard = _Shard(iter(rows), AccountRoom(responses.ledger, responses.unattended, gate))
     with responses.ledger.lingering(LINGER), rare_collections():
-        async with asyncio.TaskGroup() as tasks:
+        async with aclosing(shard.room), asyncio.TaskGroup() as tasks:
             await _feed(_Line(responses, shard, gate, ended, tasks))
     if shard.stopped is not None:
         raise shard.stopped
@@ -136,6 +138,8 @@ class _Line:
             self.ended(RowEnd(call, await self.responses.drive_row(call)))
             shard.room.row_ended()
         except AccountFull as full:
+            if call.charge is not None and call.charge.fits_nowhere:
+                return self.ended(RowEnd(call, error=full))
             shard.room.row_refused(call, full)
             shard.came_back.append(replace(row, in_flight=False))
         except SubmissionInDoubt as error:

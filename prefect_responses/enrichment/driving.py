@@ -21,9 +21,10 @@ from prefect_responses.engine.shards import RowCall, drive_shard
 from prefect_responses.enrichment.readings import classify, key_of, result_of
 from prefect_responses.enrichment.replaying import request_again
 from prefect_responses.enrichment.reports import ShardCounts
-from prefect_responses.enrichment.rows import DEAD, RowOutcome, RowResult
+from prefect_responses.enrichment.rows import DEAD, OVER_BUDGET, RowOutcome, RowResult
 from prefect_responses.errors import ResponsesError, SubmissionInDoubt
 from prefect_responses.identity import canonical_json, row_name
+from prefect_responses.job_errors import AccountFull
 from prefect_responses.ledger import PlanNext, Reject
 from prefect_responses.statuses import ANSWERED, AttemptState
 
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
 
 #: Bodies that are read from the ledger at a time.
 _PAGE = 500
+#: Rows that were sent, or may have been, hold their room already: they wait for none.
+_SENT = frozenset({RowChoice.ADOPT, RowChoice.DOUBT})
+#: What was written down for these rows goes on, whatever would be asked of them now.
+_BEGUN = _SENT | {RowChoice.RESUME}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +93,21 @@ class Todo:
         row: the row.
         choice: why.
         standing: how it stood when it was chosen, or None if nothing was ever asked for it.
+        digest: digest of what would be asked of it now.
     """
 
     row: Row
     choice: RowChoice
     standing: RowStanding | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A request that is sent for a row in place of its own, and the digest that goes with it."""
+
+    request: dict[str, Any]
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +124,7 @@ class ShardEnd:
 
 
 async def choose_rows(drive: Drive, rows: Sequence[Row]) -> list[Todo]:
-    """Return those of *rows* that have to be driven now; those in flight come first."""
+    """Return those of *rows* that have to be driven now; those that were sent come first."""
     wants, terms, job = drive.terms.wants(), drive.terms, drive.job
     wanted = [row for row in rows if wants(row)]
     names = [row_name(row.key) for row in wanted]
@@ -121,8 +136,8 @@ async def choose_rows(drive: Drive, rows: Sequence[Row]) -> list[Todo]:
         run = drive.origin.run
         choice = choose(standing, digest, terms.selection, run, terms.max_attempts)
         if choice in DRIVEN:
-            todos.append(Todo(row, choice, standing))
-    return sorted(todos, key=lambda todo: todo.choice is not RowChoice.ADOPT)
+            todos.append(Todo(row, choice, standing, digest))
+    return sorted(todos, key=lambda todo: todo.choice not in _SENT)
 
 
 async def drive_rows(drive: Drive, todos: Sequence[Todo]) -> ShardEnd:
@@ -133,9 +148,9 @@ async def drive_rows(drive: Drive, todos: Sequence[Todo]) -> ShardEnd:
     tally = _Tally(drive, todos)
     stopped: ResponsesError | None = None
     try:
-        again = await _replays(drive, todos)
+        stored = await _stored(drive, todos)
         await _reject_forced(drive, todos)
-        calls = _calls(drive, todos, again)
+        calls = _calls(drive, todos, stored)
         await drive_shard(drive.responses, calls, gate=drive.gate, ended=tally.row_ended)
     except ResponsesError as error:
         stopped = error
@@ -149,32 +164,30 @@ async def drive_rows(drive: Drive, todos: Sequence[Todo]) -> ShardEnd:
 # --- from rows to calls ---------------------------------------------------------------------------
 
 
-def _calls(
-    drive: Drive, todos: Sequence[Todo], again: dict[str, dict[str, Any]]
-) -> Iterator[RowCall]:
+def _calls(drive: Drive, todos: Sequence[Todo], stored: dict[str, _Stored]) -> Iterator[RowCall]:
     for todo in todos:
         accounts = drive.charging.accounts(drive.now())
-        call = _call(drive, todo.row, again.get(todo.row.key), accounts)
-        yield RowCall(call, in_flight=todo.choice is RowChoice.ADOPT)
+        call = _call(drive, todo, stored.get(todo.row.key), accounts)
+        yield RowCall(call, in_flight=todo.choice in _SENT)
 
 
 def _call(
     drive: Drive,
-    row: Row,
-    again: dict[str, Any] | None,
+    todo: Todo,
+    stored: _Stored | None,
     accounts: tuple[AccountLimit, ...] = (),
 ) -> Call:
-    """Return the durable call that asks for *row*, with the request *again* if it is replayed."""
+    """Return the durable call that asks for a row; it is charged for what it sends."""
     job, origin = drive.job, drive.origin
-    text = job.prompt.render(row)
-    request = drive.requests.request(text) if again is None else again
+    text = job.prompt.render(todo.row)
+    request = drive.requests.request(text) if stored is None else stored.request
     draft = Draft(
         scope=job.scope,
-        name=row_name(row.key),
-        digest=drive.requests.digest(text),
+        name=row_name(todo.row.key),
+        digest=todo.digest if stored is None else stored.digest,
         endpoint=drive.endpoint,
         credentials=drive.credentials,
-        request=drive.requests.as_json(text) if again is None else canonical_json(again),
+        request=drive.requests.as_json(text) if stored is None else canonical_json(request),
         ordinal=0,
         run=origin.run,
         flow_run_id=origin.flow_run_id,
@@ -208,48 +221,52 @@ async def _reject_forced(drive: Drive, todos: Sequence[Todo]) -> None:
         await drive.responses.ledger.do_all(verbs)
 
 
-async def _replays(drive: Drive, todos: Sequence[Todo]) -> dict[str, dict[str, Any]]:
-    """Plan the replays of rows, and return what is sent for them, by key.
+async def _stored(drive: Drive, todos: Sequence[Todo]) -> dict[str, _Stored]:
+    """Return the stored requests that are sent in place of rows' own, by key; plan the replays.
 
-    A replay that an earlier process planned is sent as it was planned.
+    A replay that an earlier process planned is sent as it was planned, and so is a request that was
+    written down before it changed, if the change is adopted.
     """
-    ledger = drive.responses.ledger
-    replayed = [todo for todo in todos if _is_replayed(todo)]
-    ids = [todo.standing.attempt_id for todo in replayed if todo.standing is not None]
-    bodies = await ledger.bodies(ids)
-    requests: dict[str, dict[str, Any]] = {}
-    for todo in replayed:
+    storing = [todo for todo in todos if _has_stored(todo)]
+    ids = [todo.standing.attempt_id for todo in storing if todo.standing is not None]
+    bodies = await drive.responses.ledger.bodies(ids)
+    found: dict[str, _Stored] = {}
+    for todo in storing:
         standing = todo.standing
         if standing is None or standing.attempt_id not in bodies:
             continue
-        stored = bodies[standing.attempt_id]
-        if todo.choice is not RowChoice.REPLAY:
-            requests[todo.row.key] = orjson.loads(stored.request or b"{}")
-            continue
-        outcome = replayed_class(standing.rejected) or row_class(standing)
-        request = request_again(outcome, stored, drive.job.output_type)
-        if request is not None:
-            requests[todo.row.key] = request
-        await _plan_replay(drive, todo, outcome, request)
-    return requests
+        body = bodies[standing.attempt_id]
+        if todo.choice is RowChoice.REPLAY:
+            outcome = replayed_class(standing.rejected) or row_class(standing)
+            request = request_again(outcome, body, drive.job.output_type)
+        else:
+            request = orjson.loads(body.request or b"{}")
+        # It answers what it was made of, whatever is asked of the row by now.
+        stored = None if request is None else _Stored(request, standing.digest)
+        if stored is not None:
+            found[todo.row.key] = stored
+        if todo.choice is RowChoice.REPLAY:
+            await _plan_replay(drive, todo, outcome, stored)
+    return found
 
 
-def _is_replayed(todo: Todo) -> bool:
-    is_planned = todo.choice is RowChoice.RESUME
-    has_replay = todo.standing is not None and todo.standing.replay is not None
-    return todo.choice is RowChoice.REPLAY or (is_planned and has_replay)
+def _has_stored(todo: Todo) -> bool:
+    standing, is_begun = todo.standing, todo.choice in _BEGUN
+    if standing is None or not is_begun:
+        return todo.choice is RowChoice.REPLAY
+    return standing.replay is not None or standing.digest != todo.digest
 
 
 async def _plan_replay(
-    drive: Drive, todo: Todo, outcome: RowOutcome, request: dict[str, Any] | None
+    drive: Drive, todo: Todo, outcome: RowOutcome, stored: _Stored | None
 ) -> None:
     ledger, standing, now = drive.responses.ledger, todo.standing, drive.now()
     if standing is None:
         return
     if standing.rejected is None:
         await ledger.do(Reject(standing.attempt_id, replay_reason(outcome), now))
-    turn = None if request is None else REPLAY_TURNS[outcome].value
-    draft = _call(drive, todo.row, request).draft
+    turn = None if stored is None else REPLAY_TURNS[outcome].value
+    draft = _call(drive, todo, stored).draft
     await ledger.do(PlanNext(standing.attempt_id, draft, now, replay=turn))
 
 
@@ -264,14 +281,16 @@ class _Tally:
         self._superseding = {
             row_name(todo.row.key)
             for todo in todos
-            if todo.choice is RowChoice.CHANGED
+            if todo.choice in {RowChoice.CHANGED, RowChoice.KNOWN}
             and todo.standing is not None
             and todo.standing.state is AttemptState.SUBMITTED
         }
+        self._known = {row_name(todo.row.key) for todo in todos if todo.choice is RowChoice.KNOWN}
         self._found = dict.fromkeys(Found, 0)
         self._counts = ShardCounts()
         self._results: list[RowResult] = []
         self._superseded: list[str] = []
+        self._over_budget: list[str] = []
         self._dead: list[tuple[Attempt, RowResult]] = []
         self._unread: list[Attempt] = []
 
@@ -283,9 +302,14 @@ class _Tally:
             self._settled(end.settled.attempt, end.settled.body, end.settled.found)
         elif isinstance(end.error, SubmissionInDoubt):
             self._keep(RowResult(key_of(end.call.draft.name), RowOutcome.IN_DOUBT))
+        elif isinstance(end.error, AccountFull):
+            key = key_of(end.call.draft.name)
+            self._over_budget.append(key)
+            self._keep(RowResult(key, RowOutcome.BUDGET, error=OVER_BUDGET))
 
     def _settled(self, attempt: Attempt, body: bytes | None, found: Found) -> None:
-        if attempt.response_id is not None:
+        is_known = found is Found.ANSWER and attempt.name in self._known
+        if attempt.response_id is not None and not is_known:
             self._found[found] += 1
         if attempt.name in self._superseding:
             self._superseded.append(key_of(attempt.name))
@@ -321,5 +345,6 @@ class _Tally:
             "submitted": self._found[Found.NOTHING],
             "by_others": self._found[Found.ANSWER],
             "superseded": tuple(self._superseded),
+            "over_budget": tuple(self._over_budget),
         }
         return ShardCounts.of_results(self._results).model_copy(update=did)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from prefect_responses.enrichment.prompts import Prompt
     from prefect_responses.enrichment.rows import Row
     from prefect_responses.enrichment.sources import Source
+
+
+#: NUL, and halves of characters (lone surrogates), which UTF-8 cannot say.
+_UNKEPT = re.compile("[\\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,10 @@ class EnrichJob:
         """
         if not self.name:
             raise RequestInvalid("The job has no name; a later run finds its rows by it.")
+        if _UNKEPT.search(self.name):
+            raise RequestInvalid(
+                "The job's name holds a NUL or half a character: no ledger keeps it."
+            )
         needed = (*key_columns(self.key), *self.prompt.columns, *columns)
         check_columns(self.source.columns, needed)
         self.result_columns()

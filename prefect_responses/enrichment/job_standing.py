@@ -23,7 +23,7 @@ class JobStanding:
     Args:
         job: what the ledger knows of it.
         last_pass: the pass that was opened last, or None.
-        shards: how many shards that pass has, the one that writes the results included.
+        shards: how many shards of rows that pass has.
         shards_done: how many of them are finished.
         rows: rows by what became of them, in the order of the outcomes.
         marked: rows that are marked for a replay, and were not asked again yet.
@@ -65,12 +65,13 @@ async def job_standing(ledger: Ledger, job: Job) -> JobStanding:
     name = job.name
     last_pass = await ledger.jobs.latest_pass(name)
     shards = [] if last_pass is None else await ledger.jobs.shards(last_pass)
+    with_rows = [shard for shard in shards if not shard.is_last]
     rows, marked = await _rows(ledger, job_scope(name))
     return JobStanding(
         job,
         last_pass,
-        len(shards),
-        sum(shard.is_done for shard in shards),
+        len(with_rows),
+        sum(shard.is_done for shard in with_rows),
         rows,
         marked,
         tuple(await ledger.accounts(job_scope(name))),

@@ -63,3 +63,19 @@ class KeySet:
 def key_hash(key: str) -> bytes:
     """Return the eight bytes that stand for *key* in a `KeySet`."""
     return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).digest()
+
+
+class TableDigest:
+    """What stands for a table: its keys and what is asked of each row, in its order."""
+
+    def __init__(self) -> None:
+        self._table = blake2b(digest_size=16)
+
+    def add(self, key: bytes, digest: str) -> None:
+        """Add a row: the hash of its key, and the digest of its request."""
+        self._table.update(key)
+        self._table.update(digest.encode())
+
+    def hexdigest(self) -> str:
+        """Return the digest of all rows so far."""
+        return self._table.hexdigest()

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from prefect_responses.charges import said_tokens
 from prefect_responses.decisions.estimates import Learned
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ class TokensLearned:
     """Remember what the last answers of a job took."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[int, int, int]] = deque(maxlen=_REMEMBERED)
+        self._seen: deque[tuple[int, int, int]] = deque()
+        self._sums = (0, 0, 0)
         self._since = 0
         self._high: int | None = None
 
@@ -33,10 +35,16 @@ class TokensLearned:
             size: bytes of the canonical JSON of its request.
             usage: nothing is learned where it is None or says nothing.
         """
-        counts = [(usage or {}).get(name) for name in ("input_tokens", "output_tokens")]
+        counts = [
+            said_tokens((usage or {}).get(name)) for name in ("input_tokens", "output_tokens")
+        ]
         read, written = counts
         if isinstance(read, int) and isinstance(written, int):
             self._seen.append((size, read, written))
+            first = self._seen.popleft() if len(self._seen) > _REMEMBERED else (0, 0, 0)
+            sums = zip(self._sums, self._seen[-1], first, strict=True)
+            sizes, reads, writings = (known + new - old for known, new, old in sums)
+            self._sums = (sizes, reads, writings)
             self._since += 1
 
     def high(self) -> int | None:
@@ -54,5 +62,5 @@ class TokensLearned:
         """Return what answers took on average, or None if too few are known."""
         if len(self._seen) < _ENOUGH:
             return None
-        sizes, read, written = (sum(column) for column in zip(*self._seen, strict=True))
+        sizes, read, written = self._sums
         return Learned(tokens_a_byte=read / max(1, sizes), output=written / len(self._seen))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from prefect_responses.enrichment.surveys import survey
 from prefect_responses.errors import ResponsesError
-from prefect_responses.job_errors import TableChanged
+from prefect_responses.job_errors import JobTakenOver, TableChanged
 from prefect_responses.ledger import Entry
 from prefect_responses.statuses import PassEnd
 
@@ -122,6 +122,10 @@ class Entrance:
         return await survey(self.job, self.ledger, self.endpoint, self.terms, run)
 
 
+class WrittenByOthers(Exception):
+    """The results of a pass are another run's to write, or it has written them."""
+
+
 class OpenPass:
     """The part that one run takes in a pass: the shards that it holds, and those it finished.
 
@@ -185,9 +189,37 @@ class OpenPass:
         now = await self._book.read_pass(self.pass_.job, self.pass_.number)
         return now if now is not None and not now.is_open else None
 
-    async def close(self, report: str) -> bool:
-        """Close the pass, whose results are written; return whether it was open."""
-        return await self._book.close_pass(self.pass_, report, self._now())
+    async def check_open(self) -> None:
+        """Check that the results of the pass may still be written.
+
+        Raises:
+            JobTakenOver: the pass was superseded.
+            WrittenByOthers: another run closed it.
+        """
+        if (closed := await self.closed()) is not None:
+            raise _left(closed)
+
+    async def check_held(self, last: Shard) -> None:
+        """Check that the results are this run's to write: `check_open`, and it holds *last*.
+
+        Raises:
+            JobTakenOver: the pass was superseded.
+            WrittenByOthers: another run closed it, or has the last shard by now.
+        """
+        await self.check_open()
+        now = (await self._book.shards(self.pass_))[-1]
+        if (now.owner_id, now.fence) != (last.owner_id, last.fence):
+            raise WrittenByOthers
+
+    async def close(self, report: str) -> None:
+        """Close the pass, whose results are written, unless another run did.
+
+        Raises:
+            JobTakenOver: the pass was superseded.
+        """
+        if not await self._book.close_pass(self.pass_, report, self._now()):
+            with suppress(WrittenByOthers):
+                await self.check_open()
 
     async def leave(self) -> None:
         """Give back what is held, so that others, or the next run, may take it at once."""
@@ -204,12 +236,18 @@ class OpenPass:
         """Return the shards that others finished since this run began."""
         return [
             shard
-            for shard in await self._book.shards(self.pass_)
-            if shard.is_done
-            and not shard.is_last
-            and shard.number not in self.finished
-            and shard.number not in self._done_before
+            for shard in await self.done()
+            if shard.number not in self.finished and shard.number not in self._done_before
         ]
+
+    async def done(self) -> list[Shard]:
+        """Return the shards of rows that are finished, by whomever and whenever."""
+        shards = await self._book.shards(self.pass_)
+        return [shard for shard in shards if shard.is_done and not shard.is_last]
+
+
+def _left(closed: Pass) -> JobTakenOver | WrittenByOthers:
+    return JobTakenOver() if was_superseded(closed) else WrittenByOthers()
 
 
 def was_superseded(pass_: Pass) -> bool:

@@ -66,7 +66,7 @@ class JobPlan(BaseModel):
             for outcome, number in self.left.items()
             if REPLAY_RULES[outcome] is ReplayRule.ON_REQUEST
         )
-        return self.count(RowChoice.REUSE) + kept
+        return self.count(RowChoice.REUSE) + self.count(RowChoice.KNOWN) + kept
 
     def as_lines(self) -> list[str]:
         """Return short plain lines for a terminal and a log."""
@@ -111,6 +111,7 @@ _NAMES = {
     RowChoice.NEW: "new",
     RowChoice.RESUME: "written down and never sent",
     RowChoice.CHANGED: "changed",
+    RowChoice.KNOWN: "answered before they changed",
     RowChoice.RETRY: "asked again",
     RowChoice.REPLAY: "replayed",
     RowChoice.FORCE: "forced",
@@ -153,6 +154,8 @@ class PlanCounter:
 
     def __init__(self) -> None:
         self.rows = 0
+        #: The runs that asked what changed since.
+        self.changed_runs: set[tuple[int, ...]] = set()
         self._choices = dict.fromkeys(RowChoice, 0)
         self._retried: dict[RowOutcome, int] = {}
         self._replayed: dict[RowOutcome, int] = {}
@@ -167,6 +170,8 @@ class PlanCounter:
         """Count one row."""
         self.rows += 1
         self._choices[choice] += 1
+        if choice is RowChoice.CHANGED and standing is not None:
+            self.changed_runs.add(standing.run)
         classes = self._by_class.get(choice)
         if classes is not None and standing is not None:
             outcome = row_class(standing)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from prefect_responses.decisions.next_action import is_later_run
+from prefect_responses.decisions.ordinals import speaking_attempt
 from prefect_responses.decisions.policies import OnChange
 from prefect_responses.decisions.row_outcomes import DEAD, RowOutcome, outcome_unread
 from prefect_responses.enrichment.rows import RowResult
@@ -16,7 +18,7 @@ from prefect_responses.identity import row_name
 from prefect_responses.ledger import Classify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from prefect_responses.attempt import Attempt
     from prefect_responses.enrichment.job import EnrichJob
@@ -47,6 +49,8 @@ def result_of(job: EnrichJob, attempt: Attempt, body: bytes | None) -> RowResult
     if not is_wanted:
         outcome = RowOutcome.PARKED  # what replaces its answer was not asked for yet
     error = str((attempt.error or {}).get("message", ""))
+    if outcome is RowOutcome.OK:
+        error = "Its answer was deleted from the ledger."
     return RowResult(key, outcome, response_id=attempt.response_id, error=error, cost=attempt.cost)
 
 
@@ -54,23 +58,31 @@ async def read_rows(
     job: EnrichJob,
     ledger: Ledger,
     digests: Mapping[str, str],
+    run: tuple[int, ...],
     unsent: RowOutcome = RowOutcome.PARKED,
 ) -> list[RowResult]:
     """Return how rows stand, and write down the class of those that nobody classified.
 
-    A row that changed and was not asked again since keeps an answer that is usable.
+    A row that changed and was not asked again since keeps an answer that is usable. What a later
+    pass asked of it is no concern of an earlier one.
 
     Args:
         job: what was asked.
         ledger: the record.
         digests: what is asked of each row now, by key.
+        run: the run of the pass that asks it.
         unsent: what to call a row that was not sent.
     """
-    standing = await ledger.standing(job.scope, [row_name(key) for key in digests])
+    histories = await ledger.histories(job.scope, [row_name(key) for key in digests])
+    standing = {
+        key: attempt
+        for key, digest in digests.items()
+        if (attempt := _speaker(histories.get(row_name(key), ()), digest, run)) is not None
+    }
     bodies = await ledger.bodies([attempt.id for attempt in standing.values()])
     results, read = [], []
     for key, digest in digests.items():
-        attempt = standing.get(row_name(key))
+        attempt = standing.get(key)
         if attempt is None:
             results.append(RowResult(key, unsent, error="It was not submitted."))
             continue
@@ -84,6 +96,15 @@ async def read_rows(
         results.append(replace(result, outcome=unsent) if is_unsent else result)
     await classify(ledger, read)
     return results
+
+
+def _speaker(history: Sequence[Attempt], digest: str, run: tuple[int, ...]) -> Attempt | None:
+    """Return the attempt that says how a row stands for a pass, if there is one."""
+    answers = [each for each in history if each.digest == digest and each.is_answered]
+    if answers:
+        return answers[-1]
+    known = [each for each in history if not is_later_run(each.run, run)]
+    return speaking_attempt(known) if known else None
 
 
 async def classify(ledger: Ledger, rows: Iterable[tuple[Attempt, RowResult]]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import orjson
 
+from prefect_responses.charges import said_tokens
 from prefect_responses.decisions.replays import (
     GROWTH,
     REPLAY_TURNS,
@@ -105,7 +106,7 @@ class ReplayPlan:
         if self.marked:
             lines.append(f"{self.marked:,} marked before; the next run of the job asks them again.")
         if not self.rows:
-            return [*lines, "No other row is of this class."]
+            return [*lines, "No row of these classes is left to be marked."]
         cost = "not known without a price" if self.cost is None else f"about {usd(self.cost)}"
         rest = f", {self.uncounted:,} rows not counted" if self.uncounted else ""
         return [
@@ -187,8 +188,8 @@ def _dead(attempt: Attempt, outcome: RowOutcome, listed: Price | None) -> Dead:
 
 def _usage_again(usage: Mapping[str, Any], turn: ReplayTurn) -> dict[str, int] | None:
     """Return about what a replay takes, by what the row took before."""
-    read, written = usage.get("input_tokens"), usage.get("output_tokens")
-    if not isinstance(read, int) or not isinstance(written, int):
+    read, written = (said_tokens(usage.get(name)) for name in ("input_tokens", "output_tokens"))
+    if read is None or written is None:
         return None
     match turn:
         case ReplayTurn.AGAIN:

@@ -33,6 +33,7 @@ class ShardCounts(BaseModel):
         abandoned: keys of rows that were in doubt and given up.
         surplus: keys of rows that were accepted twice; the later response was cancelled.
         superseded: keys of rows that changed while their response was in flight; it was cancelled.
+        over_budget: keys of rows that alone may take more than a whole budget; they were not sent.
         outcomes: how many rows ended how.
         input_tokens: tokens read.
         output_tokens: tokens written.
@@ -49,6 +50,7 @@ class ShardCounts(BaseModel):
     abandoned: tuple[str, ...] = ()
     surplus: tuple[str, ...] = ()
     superseded: tuple[str, ...] = ()
+    over_budget: tuple[str, ...] = ()
     outcomes: dict[RowOutcome, NonNegativeInt] = {}
     input_tokens: NonNegativeInt = 0
     output_tokens: NonNegativeInt = 0
@@ -202,13 +204,14 @@ class EnrichReport(ShardCounts):
             ("Abandoned", self.abandoned),
             ("Surplus", self.surplus),
             ("Superseded", self.superseded),
+            ("Larger than a whole budget", self.over_budget),
         ]
         return [(title, names) for title, names in named if names]
 
 
 #: What makes a row be asked again, where something does.
 _HINTS = {
-    ReplayRule.ON_REQUEST: " (kept; a new prompt version asks again)",
+    ReplayRule.ON_REQUEST: " (kept until `prefect-responses job replay`)",
     ReplayRule.NEXT_RUN: " (the next run asks again)",
     ReplayRule.WHEN_RESOLVED: " (see `prefect-responses audit`)",
 }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEAD",
+    "OVER_BUDGET",
     "REPLAYABLE",
     "REPLAY_RULES",
     "ReplayRule",
@@ -30,6 +31,14 @@ __all__ = [
     "key_values",
     "row_key",
 ]
+
+
+#: Bytes that a row's key may have: PostgreSQL's indexes take little more.
+LONGEST_KEY = 2000
+
+
+#: What is said of a row that is not sent whatever else the job spends.
+OVER_BUDGET = "It alone may take more than the whole budget: raise the budget, or ask less of it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +86,19 @@ def row_key(values: Sequence[str]) -> str:
     ("a", "b,c") stay apart.
 
     Raises:
-        TableInvalid: all values are blank, or one holds a NUL character, which ledgers cannot keep.
+        TableInvalid: all values are blank, or one holds a NUL character, which ledgers cannot keep,
+            or the key is longer than they take; the message does not quote it.
     """
-    if not any(value.strip() for value in values):
+    whole = "".join(values)
+    if not whole.strip():
         raise TableInvalid("The key is empty.")
-    if any("\0" in value for value in values):
+    if "\0" in whole:
         raise TableInvalid("The key holds a NUL character.")
-    return values[0] if len(values) == 1 else orjson.dumps(list(values)).decode()
+    key = values[0] if len(values) == 1 else orjson.dumps(list(values)).decode()
+    # Few keys are measured: a character has four bytes at most.
+    if len(key) > LONGEST_KEY // 4 and len(key.encode(errors="surrogatepass")) > LONGEST_KEY:
+        raise TableInvalid(f"The key is longer than {LONGEST_KEY} bytes in UTF-8.")
+    return key
 
 
 def key_values(key: str, columns: int) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
-from prefect_responses.charges import NANO
+from prefect_responses.charges import NANO, said_tokens
 from prefect_responses.decisions.estimates import (
     LEAST_SAMPLE,
     Estimate,
@@ -67,15 +67,11 @@ def sample_row(attempt: Attempt, price: Price | None) -> SampleRow:
     """
     usage = attempt.usage or {}
     return SampleRow(
-        input_tokens=_count(usage.get("input_tokens")),
-        output_tokens=_count(usage.get("output_tokens")),
+        input_tokens=said_tokens(usage.get("input_tokens")) or 0,
+        output_tokens=said_tokens(usage.get("output_tokens")) or 0,
         cost=None if price is None else price.cost(usage),
         seconds=_seconds(attempt),
     )
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _seconds(attempt: Attempt) -> float:

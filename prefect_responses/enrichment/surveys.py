@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 from prefect_responses.decisions.job_definitions import changes_since
 from prefect_responses.decisions.row_selection import DRIVEN, PAID, RowChoice, Selection, choose
-from prefect_responses.enrichment.key_sets import KeySet
+from prefect_responses.enrichment.key_sets import KeySet, TableDigest
 from prefect_responses.enrichment.plans import SHOWN_NAMES, JobPlan, PlanCounter
 from prefect_responses.enrichment.row_filters import row_filter
 from prefect_responses.enrichment.sources import key_columns
 from prefect_responses.enrichment.sources.checks import check_keys, numbered_rows
+from prefect_responses.errors import RequestInvalid
 from prefect_responses.identity import row_name
 from prefect_responses.ledger import PassProposal
+from prefect_responses.statuses import AttemptState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Rows that are looked up in the ledger at a time.
 _PAGE = 500
+#: Passes that the definition is compared with at most, the latest ones.
+_COMPARED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ async def survey(
 
     Raises:
         TableInvalid: the table cannot be read, is empty, or a key is missing or there twice.
+        RequestInvalid: rows are in flight at another endpoint.
     """
     look = _Look(job, job.requests(endpoint), terms, run)
     pages = look.pages()
@@ -111,16 +116,30 @@ async def survey(
         standings = await ledger.row_standings(job.scope, [row_name(each.key) for each in page])
         for each in page:
             look.count(each, standings.get(row_name(each.key)))
+        await look.find_elsewhere(ledger, endpoint)
+    _check_place(look.elsewhere)
     await asyncio.to_thread(check_keys, job.source, key_columns(job.key), look.keys)
     vanished, names = await _vanished(job.scope, ledger, look.keys)
     definition = job.definition(endpoint)
-    plan = look.counter.plan(job.name, await _because(job, ledger, definition), vanished, names)
+    plan = look.counter.plan(
+        job.name, await _because(job, ledger, definition, look), vanished, names
+    )
     return Survey(plan, look.proposal(definition, plan), look.driven, look.unnamed)
 
 
-async def _because(job: EnrichJob, ledger: Ledger, now: JobDefinition) -> tuple[str, ...]:
-    known = await ledger.jobs.job(job.name)
-    return changes_since(known.definition if known is not None else None, now)
+async def _because(
+    job: EnrichJob, ledger: Ledger, now: JobDefinition, look: _Look
+) -> tuple[str, ...]:
+    """Compare with the passes that asked what changed; there may be another one since.
+
+    One in between may have kept the answers of an earlier one, or been killed at its beginning.
+    """
+    reasons: dict[str, None] = {}
+    for run in sorted(look.counter.changed_runs)[-_COMPARED:]:
+        asked = await ledger.jobs.read_pass(job.name, run[-1]) if run else None
+        before = asked.definition if asked is not None and asked.run == run else None
+        reasons |= dict.fromkeys(changes_since(before, now))
+    return tuple(reasons)
 
 
 async def _vanished(scope: str, ledger: Ledger, keys: KeySet) -> tuple[int, tuple[str, ...]]:
@@ -131,6 +150,20 @@ async def _vanished(scope: str, ledger: Ledger, keys: KeySet) -> tuple[int, tupl
         count += len(gone)
         shown += gone[: SHOWN_NAMES - len(shown)]
     return count, tuple(shown)
+
+
+def _asks(choice: RowChoice, standing: RowStanding) -> bool:
+    """Tell whether the API is going to be asked about a response that was begun before."""
+    is_begun = choice in {RowChoice.ADOPT, RowChoice.DOUBT}
+    return is_begun or (choice in DRIVEN and standing.state is AttemptState.SUBMITTED)
+
+
+def _check_place(elsewhere: int) -> None:
+    if elsewhere:
+        raise RequestInvalid(
+            f"{elsewhere:,} rows are in flight at another endpoint, account or project. Run the "
+            "job with that one until they have ended, or harvest them; then change it."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +185,13 @@ class _Look:
         self.counter = PlanCounter()
         self.driven = bytearray()
         self.unnamed = 0
+        self.elsewhere = 0
+        self._moved: list[str] = []
         self._job = job
         self._requests = requests
         self._terms = terms
         self._run = run
-        self._table = blake2b(digest_size=16)
+        self._table = TableDigest()
         self._wanted = blake2b(digest_size=16)
 
     def pages(self) -> Iterator[list[_Seen]]:
@@ -169,8 +204,7 @@ class _Look:
             yield page
 
     def count(self, row: _Seen, standing: RowStanding | None) -> None:
-        self._table.update(self.keys.add(row.key))
-        self._table.update(row.digest.encode())
+        self._table.add(self.keys.add(row.key), row.digest)
         choice, terms = RowChoice.NOT_SELECTED, self._terms
         if row.matches:
             choice = choose(standing, row.digest, terms.selection, self._run, terms.max_attempts)
@@ -179,8 +213,17 @@ class _Look:
             self.unnamed += choice in PAID
             choice = RowChoice.NOT_SELECTED
         self._wanted.update(b"1" if row.matches and is_named else b"0")
+        if standing is not None and standing.digest != row.digest and _asks(choice, standing):
+            self._moved.append(standing.name)
         self.driven.append(choice in DRIVEN)
         self.counter.add(choice, standing)
+
+    async def find_elsewhere(self, ledger: Ledger, endpoint: Endpoint) -> None:
+        """Count the rows whose response another endpoint has: this one would say it is gone."""
+        moved, self._moved = self._moved, []
+        if moved:
+            standing = await ledger.standing(self._job.scope, moved)
+            self.elsewhere += sum(one.endpoint != endpoint for one in standing.values())
 
     def proposal(self, definition: JobDefinition, plan: JobPlan) -> PassProposal:
         selection = self._terms.selection

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
+from prefect_responses.charges import said_tokens
 from prefect_responses.enrichment.output_types import AnswerMismatch, AnswerNotJson
 from prefect_responses.enrichment.rows import RowOutcome, RowResult
 from prefect_responses.statuses import ResponseStatus
@@ -35,8 +36,8 @@ def read_row(response: Mapping[str, Any], output_type: OutputType, key: str) -> 
         key=key,
         outcome=RowOutcome.FAILED,
         response_id=_text(response.get("id")) or None,
-        input_tokens=_count(usage.get("input_tokens")),
-        output_tokens=_count(usage.get("output_tokens")),
+        input_tokens=said_tokens(usage.get("input_tokens")),
+        output_tokens=said_tokens(usage.get("output_tokens")),
     )
     return _with_outcome(result, response, output_type)
 
@@ -146,8 +147,3 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _count(value: Any) -> int | None:
-    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return value if is_count else None

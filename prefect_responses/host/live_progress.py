@@ -150,5 +150,6 @@ def as_markdown(now: ProgressNow) -> str:
         ("rows a second", f"{now.rate:,.1f}"),
         ("time left", "unknown" if left is None else duration(round(left))),
         ("cost", usd(now.cost) if now.cost else "not known"),
+        *([("not begun", now.waiting)] if now.waiting else []),
     ]
     return markdown_table(("what", "now"), rows) + "\n"

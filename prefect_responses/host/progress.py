@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -10,8 +11,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.errors import LiveError
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.style import Style
+from rich.table import Column
 
 from prefect_responses.enrichment.rows import DEAD, RowOutcome
 from prefect_responses.enrichment.samples import duration, usd
@@ -30,6 +42,8 @@ EVERY = 2.0
 _BAR_EVERY = 0.2
 #: Seconds from which on a rate says something.
 _LEAST_SECONDS = 0.5
+#: Columns of a terminal from which on a bar has room beside the words.
+_WIDE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +57,7 @@ class ProgressNow:
         cost: nano-USD of the rows that have ended, as far as it is known.
         seconds: how long this run has taken.
         own: rows that this run drove to their ends.
+        waiting: what rows are waiting for that have not begun, in a few words, or empty.
     """
 
     total: int
@@ -51,6 +66,7 @@ class ProgressNow:
     cost: int
     seconds: float
     own: int
+    waiting: str = ""
 
     @property
     def ended(self) -> int:
@@ -89,6 +105,8 @@ class ProgressNow:
             parts.append(f"{duration(round(self.seconds_left))} left")
         if self.cost:
             parts.append(usd(self.cost))
+        if self.waiting:
+            parts.append(self.waiting)
         return ", ".join(parts)
 
 
@@ -124,7 +142,7 @@ class RowProgress:
     def now(self) -> ProgressNow:
         """Return how far the job is."""
         outcomes, cost = self._others
-        own = dict(self._outcomes)
+        own, held = dict(self._outcomes), self._gate.held
         return ProgressNow(
             total=self._total,
             outcomes=Counter(own) + Counter(outcomes),
@@ -132,6 +150,7 @@ class RowProgress:
             cost=self._cost + cost,
             seconds=time.monotonic() - self._started,
             own=sum(own.values()),
+            waiting="" if held is None else held.words(),
         )
 
     def __enter__(self) -> Self:
@@ -152,20 +171,14 @@ class RowProgress:
         # A process whose console is gone gets SystemExit from rich and OSError from a pipe.
         with suppress(OSError, ValueError, SystemExit):
             console = Console(file=sys.stderr)
-            if console.is_terminal:
-                self._show_bar(console)
-            else:
+            if not console.is_terminal:
                 self._show_lines(console)
+            elif self._total:
+                self._show_bar(_console_of_the_log() or console)
 
     def _show_bar(self, console: Console) -> None:
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[words]}", markup=False),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=console) as progress:
+        # Where another job of this process has a bar, an older rich allows no second one.
+        with suppress(LiveError), Progress(*self._columns(console), console=console) as progress:
             bar = progress.add_task(self.job, total=self._total, words="")
             is_over = False
             while not is_over:
@@ -173,8 +186,31 @@ class RowProgress:
                 now = self.now()
                 progress.update(bar, completed=now.ended, words=now.words())
 
+    def _columns(self, console: Console) -> list[ProgressColumn]:
+        digits = Column(no_wrap=True, min_width=2 * len(str(self._total)) + 1)
+        name = TextColumn("{task.description}", markup=False)
+        count = MofNCompleteColumn(table_column=digits)
+        words = TextColumn("{task.fields[words]}", markup=False)
+        if console.width < _WIDE:
+            return [name, count, words]
+        # By value: the console of Prefect's log has no theme with the names of these styles.
+        bar = BarColumn(
+            style=Style(color="grey23"),
+            complete_style=Style(color="cyan"),
+            finished_style=Style(color="green"),
+        )
+        return [name, bar, count, words, TimeElapsedColumn()]
+
     def _show_lines(self, console: Console) -> None:
         while not self._stop.wait(EVERY):
             now = self.now()
             line = f"{self.job}: {now.ended:,} of {now.total:,} rows ended, {now.words()}"
             console.print(f"{line} ({now.seconds:.0f} s)", markup=False, highlight=False)
+
+
+def _console_of_the_log() -> Console | None:
+    """Return the console that Prefect logs to, so that lines of the log stand above the bar."""
+    for handler in (*logging.getLogger("prefect").handlers, *logging.getLogger().handlers):
+        if isinstance(handler, PrefectConsoleHandler) and handler.console.is_terminal:
+            return handler.console
+    return None

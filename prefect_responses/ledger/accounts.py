@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prefect_responses.charges import used_tokens
+from prefect_responses.charges import MOST, says_all, used_tokens
 from prefect_responses.job_errors import AccountFull
 from prefect_responses.statuses import ANSWERED, AttemptState, Outcome
 
@@ -62,16 +62,15 @@ def share_of(attempt: Attempt) -> Share:
         return NOTHING
     if not attempt.is_settled:
         return Share(1, charge.usd, charge.tokens)
-    if attempt.usage:
-        usd = 0 if charge.price is None else charge.price.cost(attempt.usage)
-        return Share(spent_usd=usd, spent_tokens=used_tokens(attempt.usage))
-    if _was_paid_unseen(attempt):
-        return Share(spent_usd=charge.usd, spent_tokens=charge.tokens)
-    return NOTHING
+    usage = attempt.usage or {}
+    usd, tokens = 0 if charge.price is None else charge.price.cost(usage), used_tokens(usage)
+    if not says_all(usage) and _was_paid(attempt):
+        usd, tokens = max(usd, charge.usd), max(tokens, charge.tokens)
+    return Share(spent_usd=usd, spent_tokens=tokens)
 
 
-def _was_paid_unseen(attempt: Attempt) -> bool:
-    """Tell whether *attempt* cost or may have cost what nobody will ever read."""
+def _was_paid(attempt: Attempt) -> bool:
+    """Tell whether *attempt* cost or may have cost something, whether or not it says how much."""
     if attempt.outcome is Outcome.ABANDONED:
         return attempt.submitting_at is not None  # else it was given up before it was sent
     return attempt.outcome is Outcome.SURPLUS or attempt.outcome in ANSWERED
@@ -122,7 +121,8 @@ class Accounts:
         # Two budgets may be kept on one account.
         for name in {limit.name for limit in charge.accounts}:
             counts = self._known[name]
-            self._known[name] = [n + d for n, d in zip(counts, difference, strict=True)]
+            moved = zip(counts, difference, strict=True)
+            self._known[name] = [max(-MOST, min(MOST, n + d)) for n, d in moved]
             self._changed.add(name)
 
     def changed(self) -> list[dict[str, Any]]:
@@ -143,6 +143,6 @@ def reservations(charges: Iterable[Charge]) -> dict[str, dict[str, int]]:
         for name in {limit.name for limit in charge.accounts}:
             account = sums.setdefault(name, dict(NO_RESERVATION))
             account["in_flight"] += 1
-            account["reserved_usd"] += charge.usd
-            account["reserved_tokens"] += charge.tokens
+            account["reserved_usd"] = min(MOST, account["reserved_usd"] + charge.usd)
+            account["reserved_tokens"] = min(MOST, account["reserved_tokens"] + charge.tokens)
     return sums

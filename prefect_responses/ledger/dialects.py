@@ -108,7 +108,10 @@ def connect(
         busy: how long to wait for the lock of another process; on PostgreSQL one that holds a lock
             and does nothing for half as long loses its connection.
     """
-    options: dict[str, Any] = {} if pooled else {"poolclass": NullPool}
+    # What a row is found by, and all else that is written, must not reach a log with an error.
+    options: dict[str, Any] = {"hide_parameters": True} | (
+        {} if pooled else {"poolclass": NullPool}
+    )
     if dialect_of(url) is POSTGRESQL:
         server = {"lock_timeout": str(int(busy * 1000))}
         if writes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from prefect_responses.errors import ResponsesError
 from prefect_responses.ledger import job_statements, statements
 from prefect_responses.ledger.accounts import NO_ACCOUNT
+from prefect_responses.ledger.bulk import write_rows
 from prefect_responses.ledger.decide import decide
 from prefect_responses.ledger.picture import Picture
 from prefect_responses.ledger.tables import accounts
@@ -120,39 +121,39 @@ def _apart(rows: Collection[tuple[str, ...]], *names: str) -> dict[str, list[Any
 
 async def _write(connection: AsyncConnection, picture: Picture) -> None:
     for rows in _by_columns(picture.new_attempts).values():
-        await connection.execute(statements.add_attempts(), rows)
+        await write_rows(connection, statements.add_attempts(), rows)
     if picture.new_bodies:
-        await connection.execute(statements.add_bodies(), picture.new_bodies)
+        await write_rows(connection, statements.add_bodies(), picture.new_bodies)
     changed = [{"attempt": id_, **values} for id_, values in picture.changed.items()]
     for columns, rows in _by_columns(changed).items():
-        await connection.execute(statements.change_attempts(columns - {"attempt"}), rows)
+        await write_rows(connection, statements.change_attempts(columns - {"attempt"}), rows)
     if picture.responses:
         bodies = [{"attempt": id_, "body": body} for id_, body in picture.responses.items()]
-        await connection.execute(statements.keep_responses(), bodies)
+        await write_rows(connection, statements.keep_responses(), bodies)
     await _write_streams(connection, picture)
     if moved := picture.accounts.changed():
         columns = frozenset(NO_ACCOUNT)
-        await connection.execute(job_statements.keep_accounts(columns), moved)
+        await write_rows(connection, job_statements.keep_accounts(columns), moved)
     if picture.new_claims:
-        await connection.execute(statements.add_claims(), picture.new_claims)
+        await write_rows(connection, statements.add_claims(), picture.new_claims)
     if picture.dropped:
         drops = [{"claim": id_, "at": at} for id_, at in picture.dropped.items()]
-        await connection.execute(statements.drop_claims(), drops)
+        await write_rows(connection, statements.drop_claims(), drops)
 
 
 async def _write_streams(connection: AsyncConnection, picture: Picture) -> None:
     if picture.new_streams:
         streams = [{"attempt_id": id_} for id_ in picture.new_streams]
-        await connection.execute(statements.add_streams(), streams)
+        await write_rows(connection, statements.add_streams(), streams)
     if picture.progress:
         noted = [
             {"attempt": id_, "to": one.cursor, "fold": one.snapshot, "at": one.at}
             for id_, one in picture.progress.items()
         ]
-        await connection.execute(statements.keep_progress(), noted)
+        await write_rows(connection, statements.keep_progress(), noted)
     if picture.ended_streams:
         ended = [{"attempt": id_} for id_ in picture.ended_streams]
-        await connection.execute(statements.drop_streams(), ended)
+        await write_rows(connection, statements.drop_streams(), ended)
 
 
 def _by_columns(rows: Iterable[dict[str, Any]]) -> dict[frozenset[str], list[dict[str, Any]]]:

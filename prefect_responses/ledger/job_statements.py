@@ -126,6 +126,12 @@ def finish(shard: Shard, counts: str, at: float) -> Update:
     return _held(shard).values(done_at=at, counts=counts)
 
 
+def finished(shard: Shard) -> Select[Any]:
+    """Read a shard, if it was finished by who held it as it was taken."""
+    by_holder = (shards.c.fence == shard.fence, shards.c.owner_id == shard.owner_id)
+    return select(shards.c.number).where(_is(shard), *by_holder, shards.c.done_at.is_not(None))
+
+
 def finish_last(pass_: Pass, at: float) -> Update:
     """Finish the writing of the results."""
     last = (shards.c.rows == 0, shards.c.done_at.is_(None))
@@ -137,9 +143,13 @@ def _within(pass_: Pass) -> ColumnElement[bool]:
 
 
 def _unfinished(shard: Shard) -> Update:
+    unfinished = (shards.c.fence == shard.fence, shards.c.done_at.is_(None))
+    return update(shards).where(_is(shard), *unfinished)
+
+
+def _is(shard: Shard) -> ColumnElement[bool]:
     key = (shards.c.job, shards.c.pass_number, shards.c.number)
-    same = tuple_(*key) == tuple_(shard.job, shard.pass_number, shard.number)
-    return update(shards).where(same, shards.c.fence == shard.fence, shards.c.done_at.is_(None))
+    return tuple_(*key) == tuple_(shard.job, shard.pass_number, shard.number)
 
 
 def _held(shard: Shard) -> Update:
@@ -149,20 +159,16 @@ def _held(shard: Shard) -> Update:
 # --- accounts -------------------------------------------------------------------------------------
 
 
-def account_names(prefix: str) -> ColumnElement[bool]:
-    """Hold for an account and those below it."""
-    below = f"{prefix}:"
-    return or_(accounts.c.name == prefix, func.substr(accounts.c.name, 1, len(below)) == below)
-
-
 def account_named(name: str) -> Select[Any]:
     """Read one account."""
     return select(accounts).where(accounts.c.name == name)
 
 
-def accounts_below(prefix: str) -> Select[Any]:
-    """Read an account and those below it, by name."""
-    return select(accounts).where(account_names(prefix)).order_by(accounts.c.name)
+def accounts_ending(scope: str) -> Select[Any]:
+    """Read the account of a scope and those whose names end with it, by name."""
+    name, end = accounts.c.name, f":{scope}"
+    ends = func.substr(name, func.length(name) - len(end) + 1) == end
+    return select(accounts).where(or_(name == scope, ends)).order_by(name)
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from prefect_responses.identity import job_scope
 from prefect_responses.job_errors import JobTakenOver
 from prefect_responses.ledger import job_statements as statements
 from prefect_responses.ledger.accounts import NO_RESERVATION, reservations
@@ -191,7 +192,7 @@ class JobBook:
         await connection.execute(statements.add_shards(), shard_rows_of(begun))
         changes = {"definition": proposal.definition} | _UNPARKED
         await connection.execute(statements.change_job(job, changes))
-        await _recount(connection, f"job:{job}")
+        await _recount(connection, job_scope(job))
         return begun
 
     async def _locked_pass(
@@ -228,15 +229,18 @@ class JobBook:
             at: seconds since the epoch.
 
         Returns:
-            Whether it was open.
+            Whether it is closed by this: false if it was closed otherwise before.
         """
 
         async def close(connection: AsyncConnection) -> bool:
             closing = statements.close(pass_, PassEnd.DONE, at, report)
-            closed = (await connection.execute(closing)).rowcount == 1
-            if closed:
+            if (await connection.execute(closing)).rowcount == 1:
                 await connection.execute(statements.finish_last(pass_, at))
-            return closed
+                return True
+            # An outage may have swallowed the answer to the commit that closed it.
+            now = await self._locked_pass(connection, pass_.job, pass_.number)
+            ended = (PassEnd.DONE, at, report)
+            return now is not None and (now.closed_as, now.closed_at, now.report) == ended
 
         return await self._write(close)
 
@@ -292,7 +296,7 @@ class JobBook:
         return await self._moves(statements.release(shard))
 
     async def finish_shard(self, shard: Shard, counts: str, at: float) -> bool:
-        """Finish a shard.
+        """Finish a shard; one that is finished stays so, with its counts.
 
         Args:
             shard: as it was taken.
@@ -300,9 +304,17 @@ class JobBook:
             at: seconds since the epoch.
 
         Returns:
-            Whether it was still held as it was taken: if not, another process drives it or did.
+            Whether it is finished as it was taken: if not, another process drives it or did.
         """
-        finished = await self._moves(statements.finish(shard, counts, at))
+
+        async def finish(connection: AsyncConnection) -> bool:
+            finishing = statements.finish(shard, counts, at)
+            if (await connection.execute(finishing)).rowcount == 1:
+                return True
+            # An outage may have swallowed the answer to the commit that finished it.
+            return (await connection.execute(statements.finished(shard))).first() is not None
+
+        finished = await self._write(finish)
         self._held.discard(shard)
         return finished
 
@@ -350,13 +362,13 @@ async def _holders(connection: AsyncConnection, pass_: Pass) -> set[str]:
     return {row[0] for row in rows} | ({pass_.owner_id} if pass_.owner_id else set())
 
 
-async def _recount(connection: AsyncConnection, prefix: str) -> None:
-    """Count again what is reserved on an account and those below it.
+async def _recount(connection: AsyncConnection, scope: str) -> None:
+    """Count again what is reserved on the account of a job, and on those of its days and runs.
 
     Code that is older than accounts settles without knowing of them. Whoever reserves or settles
     waits for the accounts that are locked here, so what is read is all that counts.
     """
-    locking = statements.accounts_below(prefix).with_for_update()
+    locking = statements.accounts_ending(scope).with_for_update()
     known = {row.name for row in await connection.execute(locking)}
     if not known:
         return

@@ -157,7 +157,7 @@ class Ledger(LedgerReads):
             pruned += batch
         if choice.bodies_only:
             return pruned
-        gone = await self._written(lambda connection: prune_owners(connection, choice.before))
+        gone = await self._written(lambda connection: prune_owners(connection, choice))
         return pruned + gone
 
     async def _written(self, write: Callable[[AsyncConnection], Awaitable[Pruned]]) -> Pruned:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Select
 
+    from prefect_responses.statuses import Outcome
+
 
 def attempt_by_id(attempt_id: str) -> Select[Any]:
     """Read one attempt."""
@@ -68,6 +70,18 @@ def names_of_scope(scope: str, after: str | None, limit: int) -> Select[Any]:
     if after is not None:
         page = page.where(attempts.c.name > after)
     return page.order_by(attempts.c.name).limit(limit)
+
+
+def names_ended(scope: str, outcomes: Collection[Outcome]) -> Select[Any]:
+    """Read the names of attempts that were sent and ended in these ways, in the order of planning.
+
+    What was given up before it was sent is nobody's loss.
+    """
+    words = [outcome.value for outcome in outcomes]
+    was_sent = attempts.c.submitting_at.is_not(None)
+    ended = (attempts.c.scope == scope, attempts.c.outcome.in_(words), was_sent)
+    found = select(attempts.c.name, attempts.c.outcome).where(*ended)
+    return found.order_by(attempts.c.planned_at, attempts.c.id)
 
 
 def scopes(limit: int) -> Select[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from prefect_responses.ledger.owner_locks import lock_file
 from prefect_responses.ledger.tables import READER, REVISIONS, VERSION_TABLE, ledger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from sqlalchemy import URL, Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -129,7 +130,11 @@ async def _make(url: URL, clock: Clock, patience: float) -> str:
     dialect = dialect_of(url)
     engine = connect(url, writes=True, makes=True, pooled=False, busy=patience)
     with translated():
-        async with _alone(locks_folder(url), patience), engine.begin() as connection:
+        async with (
+            _alone(locks_folder(url), patience),
+            _alone_here(patience),
+            engine.begin() as connection,
+        ):
             if dialect.migration_lock is not None:
                 await connection.exec_driver_sql(dialect.migration_lock)
             found = await _look(connection)
@@ -165,23 +170,41 @@ async def _alone(folder: Path | None, patience: float) -> AsyncIterator[None]:
         return
     file = lock_file(folder, "opening", os.O_CREAT)
     try:
-        await _lock(file, patience)
+        await _until(lambda: _locks(file), patience)
         yield
     finally:
         os.close(file)
 
 
-async def _lock(file: int, patience: float) -> None:
+def _locks(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+#: Alembic keeps what it is migrating in globals of its modules.
+_MIGRATING = threading.Lock()
+
+
+@asynccontextmanager
+async def _alone_here(patience: float) -> AsyncIterator[None]:
+    """Keep other threads and tasks of this process from migrating any ledger at the same time."""
+    # Never waited for by blocking: who holds it may be a task of the same loop.
+    await _until(lambda: _MIGRATING.acquire(blocking=False), patience)
+    try:
+        yield
+    finally:
+        _MIGRATING.release()
+
+
+async def _until(takes: Callable[[], bool], patience: float) -> None:
     deadline = asyncio.get_running_loop().time() + patience
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if asyncio.get_running_loop().time() > deadline:
-                raise LedgerLocked from None
-            await asyncio.sleep(0.02)
-        else:
-            return
+    while not takes():
+        if asyncio.get_running_loop().time() > deadline:
+            raise LedgerLocked
+        await asyncio.sleep(0.02)
 
 
 def _check_folder(path: Path) -> None:

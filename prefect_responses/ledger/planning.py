@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from prefect_responses.decisions.next_action import is_later_run
 from prefect_responses.decisions.ordinals import choose_ordinal, speaking_attempt
 from prefect_responses.errors import AttemptUnknown
 from prefect_responses.ledger.verbs import (
@@ -40,30 +41,45 @@ def take(picture: Picture, verb: Take) -> Verdict:
 
 
 def plan(picture: Picture, verb: Plan) -> Verdict:
-    """Plan the first attempt of an ordinal, unless it has one."""
-    return _first(picture, verb.draft, verb.draft.ordinal or 0, verb.at)
+    """Plan the first attempt of an ordinal, unless it has one.
+
+    One that is under way becomes the asking run's: how it ends is that run's outcome, which pays
+    for no other, also after a crash.
+    """
+    return _first(picture, verb.draft, verb.draft.ordinal or 0, verb.at, adopts=True)
 
 
-def _first(picture: Picture, draft: Draft, ordinal: int, at: float) -> Verdict:
+def _first(
+    picture: Picture, draft: Draft, ordinal: int, at: float, *, adopts: bool = False
+) -> Verdict:
     siblings = picture.siblings(draft.scope, draft.name, ordinal)
     if siblings:
-        return Verdict(_wanted_again(picture, speaking_attempt(siblings), draft), moved=False)
+        speaker = speaking_attempt(siblings)
+        return Verdict(_wanted_again(picture, speaker, draft, adopts=adopts), moved=False)
     return Verdict(picture.plan(draft, ordinal, at), moved=True)
 
 
-def _wanted_again(picture: Picture, attempt: Attempt, draft: Draft) -> Attempt:
+def _wanted_again(picture: Picture, attempt: Attempt, draft: Draft, *, adopts: bool) -> Attempt:
     """Make an unsettled attempt the one of the run that wants the same request now."""
     if attempt.is_settled or attempt.digest != draft.digest:
         return attempt
     facts: dict[str, Any] = {"deadline_at": earlier(attempt.deadline_at, draft.deadline_at)}
     if draft.flow_run_id is not None or draft.task_run_id is not None:
         facts |= {"flow_run_id": draft.flow_run_id, "task_run_id": draft.task_run_id}
-    if attempt.cancel_reason is CancelReason.DEADLINE:
-        # What its deadline comes to is this run's outcome, and no reason to pay for another.
+    if _becomes_its_own(attempt, adopts=adopts) and not is_later_run(attempt.run, draft.run):
         facts["run"] = draft.run
     if all(getattr(attempt, name) == value for name, value in facts.items()):
         return attempt
     return picture.change(attempt, **facts)
+
+
+def _becomes_its_own(attempt: Attempt, *, adopts: bool) -> bool:
+    """Tell whether how *attempt* ends is the asking run's outcome, and no reason to pay again."""
+    if attempt.state is AttemptState.PLANNED:
+        return True  # it is this run that sends it
+    if attempt.cancel_wanted_at is None:
+        return adopts
+    return attempt.cancel_reason is CancelReason.DEADLINE
 
 
 def earlier(one: float | None, other: float | None) -> float | None:
@@ -79,6 +95,11 @@ def plan_next(picture: Picture, verb: PlanNext) -> Verdict:
     if speaker.id != attempt.id or not (attempt.is_settled or superseded):
         return Verdict(speaker, moved=False)
     following = _following(picture, attempt, verb.draft, verb.at, replay=verb.replay)
+    speaker = picture.speaker(following)
+    if speaker.id != following.id and speaker.is_answered:
+        # The same was asked before, and answered. What is given up here lets that answer speak.
+        abandon(picture, following, verb.at)
+        return Verdict(speaker, moved=True)
     return Verdict(following, moved=True)
 
 

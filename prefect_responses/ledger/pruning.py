@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -16,20 +16,38 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
+    union_all,
     update,
 )
 
-from prefect_responses.ledger.tables import UNSETTLED, attempts, bodies, claims, owners
+from prefect_responses.ledger.dialects import dialect_of
+from prefect_responses.ledger.tables import (
+    UNSETTLED,
+    attempts,
+    bodies,
+    claims,
+    owners,
+    passes,
+    shards,
+)
 from prefect_responses.statuses import AttemptState, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import Delete, FromClause, Select, Update
+    from sqlalchemy import CompoundSelect, Delete, FromClause, Select, Update
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 #: What the scopes of row jobs begin with.
 JOBS = "job:"
+
+#: Seconds for which everything stays, whatever is asked: the answer to a POST that was given up may
+#: come late, and its ID must find its attempt.
+YOUNG = 86_400.0
+
+#: Leases after which an owner without news will not come back: one that is only late may still be
+#: about to see that it has lost its lease.
+SILENT_LEASES = 10.0
 
 #: Attempts that one transaction deletes at most: other processes wait for it.
 BATCH = 500
@@ -40,12 +58,14 @@ class PruneChoice:
     """Say what is to be deleted.
 
     All attempts of a call go together. What is unsettled or in doubt, owes a cancel or is watched
-    for a late completion is never deleted, and the rows of a job only if its scope is named: they
-    would be paid for again. So would a call that a flow run repeats which is older than *before*.
+    for a late completion is never deleted, nor is anything that was settled within the last `YOUNG`
+    seconds of the database's clock. The rows of a job are only if its scope is named: they would be
+    paid for again. So would a call that a flow run repeats which is older than *before*.
 
     Args:
         before: seconds since the epoch; what was settled earlier goes.
-        bodies_only: keep the attempts, and delete their requests and responses.
+        bodies_only: keep the attempts, and delete their requests and responses; no later run of
+            a job can write those answers.
         scopes: only these, or None for all but those of jobs.
     """
 
@@ -63,7 +83,7 @@ class Pruned:
         bodies: attempts whose requests and responses went.
         bytes: size of those.
         claims: claims of the calls of those attempts.
-        owners: processes that ended before, and hold nothing.
+        owners: processes that ended before, or were killed, and hold nothing.
     """
 
     attempts: int = 0
@@ -85,6 +105,8 @@ class Pruned:
 
 async def count_prunable(connection: AsyncConnection, choice: PruneChoice) -> Pruned:
     """Count what a choice would delete, in the transaction of *connection*."""
+    now = await _time(connection)
+    choice = _without_young(choice, now)
     chosen = _prunable(choice)
     sizes = (await connection.execute(_sizes(chosen))).one()
     if choice.bodies_only:
@@ -96,7 +118,7 @@ async def count_prunable(connection: AsyncConnection, choice: PruneChoice) -> Pr
         for table, condition in (
             (attempts, chosen),
             (claims, _of_calls(chosen)),
-            (owners, _is_gone(choice.before)),
+            (owners, _is_gone(choice.before, now)),
         )
     ]
     return Pruned(counted[0] or 0, sizes[0], sizes[1], counted[1] or 0, counted[2] or 0)
@@ -104,7 +126,7 @@ async def count_prunable(connection: AsyncConnection, choice: PruneChoice) -> Pr
 
 async def prune_batch(connection: AsyncConnection, choice: PruneChoice) -> Pruned:
     """Delete a batch of what a choice names; nothing is left when no attempt or body goes."""
-    batch = _batch(choice)
+    batch = _batch(_without_young(choice, await _time(connection)))
     ids = [row[0] for row in await connection.execute(batch)]
     chosen = attempts.c.id.in_(ids)
     sizes = (await connection.execute(_sizes(chosen))).one()
@@ -116,10 +138,21 @@ async def prune_batch(connection: AsyncConnection, choice: PruneChoice) -> Prune
     return Pruned(len(ids), sizes[0], sizes[1], dropped.rowcount)
 
 
-async def prune_owners(connection: AsyncConnection, before: float) -> Pruned:
-    """Delete the processes that ended before a time and hold nothing."""
-    gone: Delete = delete(owners).where(_is_gone(before))
+async def prune_owners(connection: AsyncConnection, choice: PruneChoice) -> Pruned:
+    """Delete the processes that are gone for good and hold nothing."""
+    now = await _time(connection)
+    gone: Delete = delete(owners).where(_is_gone(_without_young(choice, now).before, now))
     return Pruned(owners=(await connection.execute(gone)).rowcount)
+
+
+async def _time(connection: AsyncConnection) -> float:
+    """Read the clock of the database, by which owners and what is young are judged."""
+    clock = select(dialect_of(connection.engine.url).now())
+    return float((await connection.execute(clock)).scalar_one())
+
+
+def _without_young(choice: PruneChoice, now: float) -> PruneChoice:
+    return replace(choice, before=min(choice.before, now - YOUNG))
 
 
 def _batch(choice: PruneChoice) -> Select[Any]:
@@ -181,7 +214,23 @@ def _of_calls(chosen: ColumnElement[bool]) -> ColumnElement[bool]:
     return tuple_(claims.c.scope, claims.c.name, claims.c.ordinal).in_(calls)
 
 
-def _is_gone(before: float) -> ColumnElement[bool]:
-    """Hold for owners without news since a time whose attempts have all ended."""
-    holding = select(attempts.c.owner_id).where(text(UNSETTLED), attempts.c.owner_id.is_not(None))
-    return and_(owners.c.heartbeat_at < before, owners.c.id.not_in(holding))
+def _is_gone(before: float, now: float) -> ColumnElement[bool]:
+    """Hold for owners without news since a time that hold nothing and cannot come back.
+
+    A living one without its row would send while others take it for dead, and send beside it.
+    """
+    silent = owners.c.heartbeat_at < now - SILENT_LEASES * owners.c.lease_seconds
+    is_over = or_(owners.c.retired_at.is_not(None), silent)
+    return and_(owners.c.heartbeat_at < before, is_over, owners.c.id.not_in(_holding()))
+
+
+def _holding() -> CompoundSelect[Any]:
+    """Read who may be sending, and who opened an open pass or holds a shard of it."""
+    in_pass = and_(shards.c.job == passes.c.job, shards.c.pass_number == passes.c.number)
+    is_open = passes.c.closed_as.is_(None)
+    held = select(shards.c.owner_id).join(passes, in_pass)
+    return union_all(
+        select(attempts.c.owner_id).where(text(UNSETTLED), attempts.c.owner_id.is_not(None)),
+        select(passes.c.owner_id).where(is_open, passes.c.owner_id.is_not(None)),
+        held.where(is_open, shards.c.done_at.is_(None), shards.c.owner_id.is_not(None)),
+    )

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from prefect_responses.decisions.budgets import account_scope
 from prefect_responses.decisions.ordinals import speaking_attempt
 from prefect_responses.errors import AttemptUnknown
 from prefect_responses.ledger import job_statements, lookups
@@ -14,7 +15,7 @@ from prefect_responses.ledger.audit import LedgerAudit, take_audit
 from prefect_responses.ledger.dialects import translated
 from prefect_responses.ledger.outages import outlasting
 from prefect_responses.ledger.pruning import count_prunable
-from prefect_responses.ledger.rows import attempt_of, words
+from prefect_responses.ledger.rows import attempt_of, outcome_of, words
 from prefect_responses.ledger.standings import RowStanding, ScopeSummary, standings_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from prefect_responses.attempt import Attempt
     from prefect_responses.ledger.pruning import PruneChoice, Pruned
-    from prefect_responses.statuses import AttemptState
+    from prefect_responses.statuses import AttemptState, Outcome
 
 #: Attempts that one read brings at most.
 PAGE = 500
@@ -89,13 +90,21 @@ class LedgerReads:
 
         Names that were never planned are not among them.
         """
+        found = await self.histories(scope, names)
+        return {name: speaking_attempt(history) for name, history in found.items()}
+
+    async def histories(self, scope: str, names: Collection[str]) -> dict[str, list[Attempt]]:
+        """Return all attempts of each of these names at ordinal 0, the first first.
+
+        Names that were never planned are not among them.
+        """
         wanted = list(names)
         found: dict[str, list[Attempt]] = {}
         for start in range(0, len(wanted), PAGE):
             rows = await self._read(lookups.attempts_of_names(scope, wanted[start : start + PAGE]))
             for attempt in map(attempt_of, rows):
                 found.setdefault(attempt.name, []).append(attempt)
-        return {name: speaking_attempt(history) for name, history in found.items()}
+        return found
 
     async def row_standings(self, scope: str, names: Collection[str]) -> dict[str, RowStanding]:
         """Return how these names stand at ordinal 0, as `standing` chooses, without the attempts.
@@ -118,6 +127,13 @@ class LedgerReads:
     async def _names(self, scope: str, after: str | None) -> list[str]:
         return [row[0] for row in await self._read(lookups.names_of_scope(scope, after, PAGE))]
 
+    async def names_ended(
+        self, scope: str, outcomes: Collection[Outcome]
+    ) -> list[tuple[str, Outcome]]:
+        """Return the names of the attempts that ended in these ways, the first planned first."""
+        rows = await self._read(lookups.names_ended(scope, outcomes))
+        return [(row[0], found) for row in rows if (found := outcome_of(row[1])) is not None]
+
     async def row_classes(self, scope: str) -> dict[str, int]:
         """Count the rows of a job by what came of them, as far as that was said."""
         counts: Counter[str] = Counter()
@@ -131,9 +147,11 @@ class LedgerReads:
         rows = await self._read(job_statements.account_named(name))
         return Account(*rows[0]) if rows else None
 
-    async def accounts(self, prefix: str) -> list[Account]:
-        """Return an account and those below it (`prefix:…`), by name."""
-        return [Account(*row) for row in await self._read(job_statements.accounts_below(prefix))]
+    async def accounts(self, scope: str) -> list[Account]:
+        """Return the account of a job's scope, and then those of its days and runs, by name."""
+        rows = await self._read(job_statements.accounts_ending(scope))
+        found = [Account(*row) for row in rows if account_scope(row[0]) == scope]
+        return sorted(found, key=lambda one: one.name != scope)
 
     async def scopes(self, limit: int) -> list[ScopeSummary]:
         """Return what there is of each scope, the one that was last at work first."""

@@ -33,6 +33,7 @@ class RowStanding:
         error_code: the API's code of its last error, or else our own name of it.
         attempts: how many attempts of this name at this digest ended, those that were abandoned or
             surplus not among them.
+        answered: digests of other requests of this name that have an answer too.
     """
 
     name: str
@@ -47,6 +48,7 @@ class RowStanding:
     response_id: str | None = None
     error_code: str | None = None
     attempts: int = 0
+    answered: tuple[str, ...] = ()
 
     @property
     def is_answered(self) -> bool:
@@ -100,7 +102,9 @@ def standings_of(rows: Iterable[Sequence[Any]]) -> dict[str, RowStanding]:
     for name, same in groupby(rows, _NAME):
         siblings = tuple(same)
         speaker = siblings[0] if len(siblings) == 1 else _speaker(siblings)
-        found[name] = _standing(speaker, sum(_counts(row, speaker[2]) for row in siblings))
+        attempts = sum(_counts(row, speaker[2]) for row in siblings)
+        answered = tuple(row[2] for row in siblings if _answers_another(row, speaker[2]))
+        found[name] = _standing(speaker, attempts, answered)
     return found
 
 
@@ -118,10 +122,15 @@ def _counts(row: Sequence[Any], digest: str) -> bool:
     return row[2] == digest and row[4] is not None and row[4] not in _UNCOUNTED
 
 
+def _answers_another(row: Sequence[Any], digest: str) -> bool:
+    return row[2] != digest and row[4] in _ANSWERED and row[5] is None
+
+
+_ANSWERED = frozenset(outcome.value for outcome in ANSWERED)
 _UNCOUNTED = frozenset({Outcome.ABANDONED.value, Outcome.SURPLUS.value})
 
 
-def _standing(row: Sequence[Any], attempts: int) -> RowStanding:
+def _standing(row: Sequence[Any], attempts: int, answered: tuple[str, ...]) -> RowStanding:
     name, id_, digest, state, outcome, rejected, row_class, replay, run, response_id, error = row
     return RowStanding(
         name,
@@ -136,4 +145,5 @@ def _standing(row: Sequence[Any], attempts: int) -> RowStanding:
         response_id,
         error_code_of(error),
         attempts,
+        answered,
     )

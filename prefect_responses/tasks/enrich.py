@@ -13,6 +13,7 @@ from prefect_responses.decisions.policies import InDoubtMode, OnChange
 from prefect_responses.decisions.replays import replay_classes
 from prefect_responses.decisions.row_outcomes import DEAD, RowOutcome
 from prefect_responses.decisions.row_selection import Select, Selection
+from prefect_responses.engine.collecting import rare_collections
 from prefect_responses.enrichment.job import EnrichJob
 from prefect_responses.enrichment.output_types import OutputType
 from prefect_responses.enrichment.prices import read_prices
@@ -153,9 +154,14 @@ async def aenrich(  # noqa: PLR0913 - each is a named choice of the user
         accept_new_ledger=accept_new_ledger,
     )
     out = None if sink is None else open_sink(sink)
-    run = JobRun(what, choices, connection_of(credentials), ledger, out)
+    return await _checked(JobRun(what, choices, connection_of(credentials), ledger, out))
+
+
+async def _checked(run: JobRun) -> EnrichReport:
+    """Check what can be checked before anything is sent, then run."""
     _check(run)
-    return await run.run()
+    with rare_collections():
+        return await run.run()
 
 
 def _check(run: JobRun) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from prefect_responses.decisions.estimates import Pace
 from prefect_responses.engine.crash_points import PassPoint, reach
 from prefect_responses.engine.runtime import current_runtime
-from prefect_responses.enrichment.collecting import collect
-from prefect_responses.enrichment.passes import was_superseded
+from prefect_responses.enrichment.collecting import Asked, collect
+from prefect_responses.enrichment.passes import WrittenByOthers, was_superseded
 from prefect_responses.enrichment.reports import EnrichReport, ShardCounts
 from prefect_responses.enrichment.rows import RowOutcome
 from prefect_responses.enrichment.samples import Preview, sample_row
@@ -21,11 +21,13 @@ from prefect_responses.identity import row_name
 from prefect_responses.job_errors import BudgetStopped, JobTakenOver
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from prefect_responses.ledger import Pass
     from prefect_responses.tasks.enrich_run import JobRun
 
 #: What a report says of the run itself, and not of the table.
-_DONE = ("adopted", "submitted", "superseded")
+_DONE = ("adopted", "submitted", "superseded", "over_budget")
 
 
 async def end_run(run: JobRun, closed: Pass | None) -> EnrichReport:
@@ -49,7 +51,10 @@ async def end_run(run: JobRun, closed: Pass | None) -> EnrichReport:
     if preview is not None:
         say(preview.as_lines())
     if closed is None:
-        report = await _write(run, preview=preview)
+        try:
+            report = await _write(run, run.check_held, preview=preview)
+        except WrittenByOthers:  # this process was paused past its lease
+            return await end_run(run, await run.go_over_again())
         reach(PassPoint.BEFORE_CLOSING)
         await current_runtime().arun(run.part.close(report.model_dump_json()))
     else:
@@ -66,8 +71,8 @@ async def _end_stopped(run: JobRun, error: Exception) -> EnrichReport:
         await _park(run, error)
     unsent = RowOutcome.BUDGET if isinstance(error, BudgetStopped) else RowOutcome.PARKED
     try:
-        report = await _write(run, unsent, stopped=str(error))
-    except ResponsesError:
+        report = await _write(run, run.part.check_open, unsent, stopped=str(error))
+    except (ResponsesError, WrittenByOthers):
         raise error from None  # what stopped the run says more than that its table is not written
     await publish_report(report)
     raise error
@@ -80,10 +85,16 @@ async def _park(run: JobRun, error: Parked) -> None:
     await tell_of_job(JobEvent.PARKED, run.job.name, {"kind": kind, "reason": reason})
 
 
-async def _write(run: JobRun, unsent: RowOutcome = RowOutcome.PARKED, **facts: Any) -> EnrichReport:
-    """Write how all rows stand, and report it."""
-    collecting = collect(run.job, run.drive.requests, run.ledger, run.sink, unsent)
-    collected = await current_runtime().arun(collecting)
+async def _write(
+    run: JobRun,
+    check: Callable[[], Awaitable[None]],
+    unsent: RowOutcome = RowOutcome.NOT_SELECTED,
+    **facts: Any,
+) -> EnrichReport:
+    """Write how all rows stand, and report it; *check* may refuse it at the last moment."""
+    over_budget = await run.over_budget()
+    asked = Asked(run.job, run.drive.requests, run.ledger, run.part.pass_, check, over_budget)
+    collected = await current_runtime().arun(collect(asked, run.sink, unsent))
     output, examples = place_of(run.sink), collected.examples
     others = await run.others()
     return report_of(run, collected.counts, others, output=output, examples=examples, **facts)
@@ -93,9 +104,13 @@ async def _written_by_others(run: JobRun, closed: Pass, preview: Preview | None)
     """Take how the rows stand from the run that closed the pass; write a sink of one's own."""
     theirs = EnrichReport.model_validate_json(closed.report or "{}")
     if run.sink is not None and place_of(run.sink) != theirs.output:
-        return await _write(run, preview=preview)
+        return await _write(run, _agree, preview=preview)
     facts = {"output": theirs.output, "examples": theirs.examples, "preview": preview}
     return report_of(run, theirs, await run.others(), **facts)
+
+
+async def _agree() -> None:
+    """Let a sink be written that nobody else writes."""
 
 
 async def _look_ahead(run: JobRun) -> Preview | None:
@@ -133,7 +148,10 @@ def report_of(
     others = others or ShardCounts()
     did = {name: getattr(run.did, name) for name in _DONE}
     did["reused"] = run.survey.plan.answered
-    did["by_others"] = run.did.by_others + others.submitted + others.adopted
+    by_others = run.did.by_others + others.submitted + others.adopted + others.by_others
+    # What several runs answered together is told by each of them, and counted once.
+    most = max(0, run.survey.plan.driven - did["submitted"] - did["adopted"])
+    did["by_others"] = min(by_others, most)
     return EnrichReport.of_counts(
         table.model_copy(update=did),
         job=run.job.name,

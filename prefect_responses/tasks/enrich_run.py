@@ -41,6 +41,8 @@ from prefect_responses.tasks.enrich_ends import end_run, report_of
 from prefect_responses.tasks.enrich_shards import drive_shards
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from prefect_responses.blocks.response_ledger import ResponseLedger
     from prefect_responses.charges import Price
     from prefect_responses.decisions.budgets import Budget
@@ -186,6 +188,7 @@ class JobRun:
         if self.choices.dry_run:
             self.survey, _ = await current_runtime().arun(entrance.look())
             self._agree(self.survey.plan)
+            say([f"{self.job.name}: nothing was sent; this was a dry run."])
             return report_of(self, ShardCounts())
         try:
             await current_runtime().arun(self._enter(entrance))
@@ -317,15 +320,32 @@ class JobRun:
                 self._next.append(shard)
                 return None
 
+    async def go_over_again(self) -> Pass | None:
+        """Take part again in a pass whose last shard was lost; see `_go_over`."""
+        self._last = None
+        return await self._go_over()
+
+    async def check_held(self) -> None:
+        """Check that this run still holds the writing of the results."""
+        if self._last is not None:
+            await self.part.check_held(self._last)
+
     async def others(self) -> ShardCounts:
         """Return what other runs have done of this pass since this one began."""
-        total = ShardCounts()
-        for shard in await current_runtime().arun(self.part.by_others()):
-            total += ShardCounts.model_validate_json(shard.counts or "{}")
-        return total
+        return _sum_of(await current_runtime().arun(self.part.by_others()))
+
+    async def over_budget(self) -> frozenset[str]:
+        """Return the keys of the pass's rows that alone exceed a budget."""
+        done = _sum_of(await current_runtime().arun(self.part.done()))
+        return frozenset((*done.over_budget, *self.did.over_budget))
 
     async def leave(self) -> None:
         """Give back what this run holds of the pass."""
         if hasattr(self, "part"):
             with suppress(ResponsesError):
                 await current_runtime().arun(self.part.leave())
+
+
+def _sum_of(shards: Iterable[Shard]) -> ShardCounts:
+    counts = (ShardCounts.model_validate_json(shard.counts or "{}") for shard in shards)
+    return sum(counts, ShardCounts())

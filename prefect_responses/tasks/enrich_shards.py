@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.context import AsyncClientContext
 from prefect.runtime import task_run
 
 from prefect_responses.engine.crash_points import PassPoint, reach
@@ -58,8 +59,9 @@ async def drive_shards(work: JobRun) -> None:
     A lane that is stopped lets the others end theirs. What stopped the first one is in
     `work.stopped`.
     """
-    lanes = (_lane(work) for _ in range(work.lanes))
-    await asyncio.gather(*lanes)
+    # Without this each task run would make a client of its own, with its own TLS settings.
+    async with AsyncClientContext.get_or_create():
+        await asyncio.gather(*(_lane(work) for _ in range(work.lanes)))
 
 
 async def _lane(work: JobRun) -> None:
@@ -83,7 +85,10 @@ async def _drive(work: JobRun, shard: Shard) -> None:
     if work.survey.has_work(shard.first, shard.rows):
         rows = await asyncio.to_thread(work.reader.read, shard.first, shard.rows)
         todos = await current_runtime().arun(choose_rows(work.drive, rows))
+        planned = work.survey.driven[shard.first : shard.first + shard.rows].count(1)
+        counts = ShardCounts(by_others=max(0, planned - len(todos)))
+        work.did += counts
         if todos:
-            counts = await enrich_shard(work, ShardRows(shard, todos))
+            counts += await enrich_shard(work, ShardRows(shard, todos))
     reach(PassPoint.BEFORE_FINISHING)
     await current_runtime().arun(work.part.finish(shard, counts))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LONGEST_REQUEST_ID = 512
+#: More seconds than a day are a date or a mistake: no server that limits a rate asks for them.
+_LONGEST_RETRY_AFTER = 86_400.0
 _RATE_LIMIT = "x-ratelimit-"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -59,7 +61,7 @@ class Answer:
         content_type: the media type, in lower case, without parameters.
         server_request_id: the server's `x-request-id`.
         client_request_id: the `X-Client-Request-Id` that we sent.
-        retry_after: seconds that the server asked to wait, never capped, or None.
+        retry_after: seconds that the server asked to wait, up to a day, or None.
         should_retry: what `x-should-retry` says, or None; a hint, never a proof.
         rate_limits: the `x-ratelimit-` headers without that prefix, as text.
         failure: how far the request got, if it was not fully answered.
@@ -116,14 +118,20 @@ def read_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds that the server asked to wait, or None if it did not ask.
 
     `retry-after-ms` comes first, then `Retry-After` as seconds or as a date (API reference,
-    Headers). The wait is never capped: a durable client can wait for hours.
+    Headers). A durable client can wait for hours, so the wait is not capped; one of more than a day
+    cannot be meant, and counts as none.
     """
     milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
+    wait = _believed(None if milliseconds is None else milliseconds / 1000)
+    if wait is not None:
+        return wait
     text = headers.get("retry-after")
     seconds = _number(text)
-    return seconds if seconds is not None or text is None else _seconds_until(text, now)
+    return _believed(seconds if seconds is not None or text is None else _seconds_until(text, now))
+
+
+def _believed(wait: float | None) -> float | None:
+    return None if wait is None or wait > _LONGEST_RETRY_AFTER else wait
 
 
 def _number(text: str | None) -> float | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import subprocess
 import sys
 
 import pytest
-from documents import programs_of
+from documents import ROOT, programs_of
 
 from prefect_responses.emulator.server import EmulatorThread
 
@@ -70,9 +71,8 @@ def test_the_example_submits_once(run, emulator):
 
 
 def test_the_table_is_paid_for_once(run, emulator, tmp_path):
-    (tmp_path / "reviews.csv").write_text(
-        "id,text\n1,I am pleased with it.\n2,It broke and I am angry.\n"
-    )
+    [table] = re.findall(r"```\n(id,text\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "reviews.csv").write_text(table)
 
     first, second = run("reviews.py"), run("reviews.py")
 

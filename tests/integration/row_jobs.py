@@ -6,9 +6,11 @@ import csv
 import json
 import multiprocessing
 import os
+import signal
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -18,12 +20,17 @@ from prefect_responses import EnrichReport, Prompt, enrich
 from prefect_responses.engine import crash_points
 from prefect_responses.engine.runtime import close_runtime
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-#: Imports once what every process needs, and forks.
+#: Imports once what every process needs, and forks. It finds nothing in folders of tests, and says
+#: nothing of what it does not find: each process would import it all by itself then.
 _BORN = multiprocessing.get_context("forkserver")
-_BORN.set_forkserver_preload(["row_jobs"])
+_BORN.set_forkserver_preload(
+    [
+        "pytest",
+        "prefect.task_engine",
+        "prefect_responses.client.on_aiohttp",
+        "prefect_responses.tasks.enrich_run",
+    ]
+)
 
 
 class Facts(BaseModel):
@@ -93,6 +100,13 @@ class Process:
         """End it without a word."""
         self._process.kill()
         self.wait()
+
+    def go_on(self) -> bool:
+        """Let it go on if it has stopped at its point; return whether it had."""
+        state = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(") ")[2][0]
+        if state == "T":
+            os.kill(self._process.pid, signal.SIGCONT)
+        return state == "T"
 
     def report(self) -> EnrichReport:
         """Wait for its end, and return what it reported."""

@@ -54,7 +54,9 @@ def test_a_run_that_was_killed_is_gone_on_with(world, tmp_path, point):
 
     report = ask(**how)
 
-    assert world.posts() == 6
+    # The other lane's POST may have been on the wire when the process died: then it is named.
+    assert world.posts() == 6 + len(report.abandoned)
+    assert len(report.abandoned) <= 1
     assert report.reused + report.adopted + report.submitted == 6
     assert report.reused == answered
     assert report.outcomes == {"ok": 6}

@@ -13,7 +13,6 @@ from prefect.events.filters import EventFilter, EventNameFilter
 from row_jobs import Process, ask, job, read, rows_of, table, wait_until
 
 from prefect_responses import aenrich
-from prefect_responses.charges import NANO
 from prefect_responses.decisions.budgets import Budget
 from prefect_responses.enrichment.prices import ModelPrices
 from prefect_responses.errors import QuotaExhausted, RequestInvalid
@@ -117,7 +116,7 @@ def test_only_rows_that_hold_what_is_wanted(source, sink):
     by_values = ask(source, sink, where={"id": ["r1", "r3"]})
     assert by_values.submitted == 2
     assert by_values.plan.choices == {"new": 2, "not_selected": 3}
-    assert [row["status"] for row in read(sink).values()] == ["parked", "ok"] * 2 + ["parked"]
+    assert [row["status"] for row in read(sink).values()] == ["not_selected", "ok"] * 2 + ["not_selected"]
 
     by_function = ask(source, where=lambda row: row.key > "r2")
     assert (by_function.submitted, by_function.reused) == (1, 1)
@@ -131,7 +130,7 @@ def test_only_rows_that_failed(world, source, tmp_path):
     report = ask(longer, select="failed")
 
     assert report.submitted == 1
-    assert report.outcomes == {"ok": 5, "parked": 3}
+    assert report.outcomes == {"ok": 5, "not_selected": 3}
     assert world.posts() == 6
 
 
@@ -149,6 +148,20 @@ def test_rows_are_given_up_after_as_many_attempts_as_their_class_may_have(world,
 def test_a_finished_row_is_asked_again_only_by_force(world, source):
     assert [ask(source, select=how).submitted for how in ("due", "due", "force")] == [5, 0, 5]
     assert world.posts() == 10
+
+
+def test_an_answer_that_was_deleted_is_missed_and_not_paid_again(world, source, sink):
+    ask(source, sink)
+    with sqlite3.connect(world.ledger_url.removeprefix("sqlite:///")) as ledger:
+        ledger.execute("UPDATE bodies SET response = NULL WHERE length(request) > 0")
+    ledger.close()
+
+    assert ask(source, sink).submitted == 0
+
+    assert {row["error"] for row in read(sink).values()} == {
+        "Its answer was deleted from the ledger."
+    }
+    assert world.posts() == 5
 
 
 # --- dead rows and their replays ------------------------------------------------------------------
@@ -223,16 +236,16 @@ PRICES = ModelPrices(as_of=date(2026, 11, 21), models={"extract": {"input": 1, "
 
 def test_a_budget_stops_a_job_that_a_larger_one_goes_on_with(world, source, sink):
     options = {"max_output_tokens": 100}
-    cost = ask(source, prices=PRICES, options=options, where={"id": "r0"}).cost
-    assert cost > 0
+    assert ask(source, prices=PRICES, options=options, where={"id": "r0"}).cost > 0
 
+    # A row reserves a little less than all of it, and costs a thirtieth of that.
     with pytest.raises(BudgetStopped):
         job(
             source,
             sink,
             prices=PRICES,
             options=options,
-            budget=Budget(max_usd=cost / NANO + 0.0013, per="job"),
+            budget=Budget(max_usd=0.0016, per="job"),
             max_in_flight=1,
         )
     stopped = [row["status"] for row in read(sink).values()]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import io
+import signal
+import sqlite3
 
 import pytest
-from row_jobs import job, read, rows_of, table
+from row_jobs import Process, ask, job, read, rows_of, table, wait_until
 
 from prefect_responses.cli.__main__ import main
 from prefect_responses.decisions.budgets import Budget
+from prefect_responses.decisions.rate_limits import RateLimits
 from prefect_responses.enrichment.prices import ModelPrices
+from prefect_responses.errors import QuotaExhausted
 from prefect_responses.job_errors import BudgetStopped, PriceMissing
 
 #: Invented.
@@ -86,6 +90,44 @@ def test_a_budget_in_usd_without_a_price_sends_nothing(world, tmp_path):
     assert world.posts() == 0
 
 
+def test_a_row_larger_than_the_whole_budget_stops_nobody(world, tmp_path):
+    rows = [("large", "word " * 20_000, "x"), *rows_of(6)]
+    source, sink = table(tmp_path, rows), tmp_path / "out.csv"
+    how = {"options": {"max_output_tokens": 100}, "shard_rows": 3, "max_in_flight": 2}
+
+    report = ask(source, sink, budget=Budget(max_tokens=60_000, per="job"), **how)
+
+    assert report.outcomes == {"ok": 6, "budget": 1}
+    assert (report.over_budget, world.posts()) == (("large",), 6)
+    assert "raise the budget" in read(sink)["large"]["error"]
+    larger = ask(source, budget=Budget(max_tokens=600_000, per="job"), **how)
+    assert (larger.submitted, larger.over_budget) == (1, ())
+
+
+def with_an_id(world):
+    with sqlite3.connect(world.ledger_file) as ledger:
+        (found,) = ledger.execute("SELECT count(response_id) FROM attempts").fetchone()
+    ledger.close()
+    return found
+
+
+def test_rows_that_left_the_table_give_their_room_back_when_they_end(world, tmp_path):
+    world.control.set_latency("constant:600")
+    how = {"limits": RateLimits(in_flight=3), "sink": tmp_path / "out.csv"}
+    killed = Process(world, tmp_path, source=table(tmp_path, rows_of(3)), **how)
+    wait_until(lambda: with_an_id(world) == 3)
+    killed.kill()
+    world.control.set_latency("instant")
+    world.control.stop_clock()
+    world.control.advance(700)
+    world.control.start_clock()
+
+    others = [(f"z{i}", f"Text {i}", "x") for i in range(3)]
+    report = ask(table(tmp_path, others), **how)
+
+    assert (report.outcomes, report.plan.vanished) == ({"ok": 3}, 3)
+
+
 # --- replays --------------------------------------------------------------------------------------
 
 
@@ -147,3 +189,65 @@ def test_a_failed_row_whose_attempts_are_used_up_can_be_marked(world, tmp_path):
 
     assert job(**how).outcomes == {"ok": 2}
     assert world.posts() == 3
+
+
+def test_a_replay_under_an_adopted_change_answers_what_was_asked_then(world, tmp_path):
+    world.control.add_replies(
+        {"match": "Text number 0.", "value": {"summary": 7}, "times": 1},
+        {"match": "cannot be used", "value": {"summary": "Repaired."}, "times": None},
+        {"match": "Another text.", "value": {"summary": "Another."}, "times": None},
+    )
+    sink, changed = tmp_path / "out.csv", rows_of(1, r0="Another text.")
+    assert ask(table(tmp_path, rows_of(1)), sink, model="script").outcomes == {"schema": 1}
+    how = {"source": table(tmp_path, changed), "sink": sink, "model": "script"}
+
+    assert ask(**how, on_change="adopt", replay=("schema",)).outcomes == {"ok": 1}
+    assert read(sink)["r0"]["summary"] == "Repaired."
+
+    assert ask(**how).plan.choices == {"changed": 1}
+    assert read(sink)["r0"]["summary"] == "Another."
+
+
+# --- what is sent is what is charged --------------------------------------------------------------
+
+
+def charged_and_sent(world):
+    """Return the tokens that the last attempt reserved, and its max_output_tokens."""
+    with sqlite3.connect(world.ledger_file) as ledger:
+        (found,) = ledger.execute(
+            "SELECT json_extract(charge, '$.tokens') FROM attempts ORDER BY planned_at DESC, number"
+            " DESC LIMIT 1"
+        ).fetchone()
+    ledger.close()
+    posts = [each for each in world.control.journal(method="POST") if "/cancel" not in each["path"]]
+    return found, posts[-1]["body"]["max_output_tokens"]
+
+
+def test_a_replay_in_doubt_reserves_what_it_sends(world, tmp_path):
+    world.control.add_fault("incomplete", times=1)
+    how = {"source": table(tmp_path, rows_of(1)), "sink": tmp_path / "out.csv"}
+    how |= {"prices": PRICES, "options": {"max_output_tokens": 5000}}
+    ask(**how)
+    killed = Process(world, tmp_path, crash="after_post:kill", replay=("truncated",), **how)
+    assert killed.wait() == -signal.SIGKILL
+
+    report = ask(**how, replay=("truncated",))
+
+    charged, sent = charged_and_sent(world)
+    assert (sent, report.outcomes) == (10_000, {"ok": 1})
+    assert charged >= sent
+
+
+def test_a_request_that_was_planned_before_an_adopted_change_is_charged_as_it_is_sent(
+    world, tmp_path
+):
+    world.control.add_fault("status", status=429, code="insufficient_quota", times=1)
+    how = {"source": table(tmp_path, rows_of(1)), "sink": None, "prices": PRICES}
+    with pytest.raises(QuotaExhausted):
+        job(**how, options={"max_output_tokens": 5000})
+
+    ask(**how, options={"max_output_tokens": 10}, on_change="adopt")
+
+    charged, sent = charged_and_sent(world)
+    assert sent == 5000
+    assert charged >= sent

@@ -186,6 +186,7 @@ REPAIRS = {
     "CredentialsMissing": "OPENAI_API_KEY",
     "JobChanged": "on_change",
     "PriceMissing": "add it",
+    "ResultRefused": "run the job again",
     "EndpointInvalid": "https",
     "KeyRequired": "scope= and key=",
     "RequestChanged": "on_change",

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from prefect_responses.errors import ResponsesError, TableInvalid
-from prefect_responses.job_errors import TableUnavailable
+from prefect_responses.job_errors import ResultRefused, TableUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -36,6 +36,13 @@ _DRIVERS = {"postgresql": "postgresql+asyncpg"}
 _FOREIGN = (SQLAlchemyError, OSError, ValueError, TypeError, ArithmeticError, ImportError)
 #: SQLite's result codes of a statement that it cannot read, and of a file that it cannot open.
 _SQLITE_INVALID = (1, 14)
+#: SQLSTATE classes of values that a column or constraint does not take (a view's, a trigger's too).
+_REFUSED = ("22", "23", "44", "P0")
+#: SQLSTATE classes of statements that never work: wrong, unknown, or not for such a constraint.
+_NEVER = ("0A", "21", "42", "55000")
+#: What rules of users refuse by its value: foreign keys, CHECKs, views with one, and triggers.
+_RULES = ("23503", "23514", "44000", "P0001")
+_SQLITE_RULES = (275, 787, 1811)
 
 
 class Database:
@@ -93,12 +100,14 @@ class Database:
         return Session(connection.sync_connection, lambda do: loop.run(connection.run_sync(do)))
 
     @contextmanager
-    def translated(self, *, refuses: bool = False) -> Iterator[None]:
+    def translated(self, *, refuses: bool = False, hint: str = "") -> Iterator[None]:
         """Turn the errors of drivers into ours, without secrets and values.
 
         Args:
             refuses: whether nothing was sent yet, so that what another try cannot mend is
-                `TableInvalid`. All else is `TableUnavailable`.
+                `TableInvalid`. Later, a row that the table refuses is `ResultRefused`. All else is
+                `TableUnavailable`.
+            hint: what a `TableInvalid` says at its end.
         """
         try:
             yield
@@ -108,7 +117,11 @@ class Database:
             # Not `from error`: it may show the URL or the values of a row.
             sentence = f"{self.place}: {self._sentence(error)}"
             if refuses and _is_invalid(error):
-                raise TableInvalid(sentence) from None
+                raise TableInvalid(f"{sentence} {hint}".rstrip()) from None
+            if _is_refusal(error):
+                raise ResultRefused(
+                    f"{sentence} Answers are kept: change the table and run the job again."
+                ) from None
             raise TableUnavailable(sentence) from None
 
     def _sentence(self, error: BaseException) -> str:
@@ -229,8 +242,26 @@ def _is_foreign(error: Exception) -> bool:
 
 
 def _is_invalid(error: Exception) -> bool:
-    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
-    return isinstance(error, ProgrammingError) or code in _SQLITE_INVALID
+    state, code = _codes(error)
+    never = state.startswith(_NEVER) or code in _SQLITE_INVALID
+    return never or isinstance(error, ProgrammingError) or _is_refusal(error)
+
+
+def _is_refusal(error: Exception) -> bool:
+    state, _ = _codes(error)
+    return isinstance(error, IntegrityError | DataError) or state.startswith(_REFUSED)
+
+
+def breaks_a_rule(error: SQLAlchemyError) -> bool:
+    """Say whether a row was refused for its values, by a rule that other values may obey."""
+    state, code = _codes(error)
+    return state in _RULES or code in _SQLITE_RULES
+
+
+def _codes(error: Exception) -> tuple[str, int | None]:
+    """Return the SQLSTATE, and SQLite's own code, as far as the driver says them."""
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "sqlstate", None) or "", getattr(cause, "sqlite_errorcode", None)
 
 
 def _secrets(url: URL) -> Iterator[str]:

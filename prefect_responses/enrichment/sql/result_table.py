@@ -20,9 +20,12 @@ from sqlalchemy import (
     insert,
     inspect,
     or_,
+    select,
+    type_coerce,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.types import NullType
 
 from prefect_responses.enrichment.sinks.columns import USD_DECIMALS
 from prefect_responses.enrichment.sinks.kinds import ColumnKind
@@ -30,10 +33,10 @@ from prefect_responses.enrichment.sources.table import listed
 from prefect_responses.errors import TableInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy.engine import Connection
-    from sqlalchemy.sql import Executable
+    from sqlalchemy.engine import Connection, Inspector
+    from sqlalchemy.sql import ColumnElement, Executable
     from sqlalchemy.types import TypeEngine
 
     from prefect_responses.enrichment.sinks.columns import ResultColumns
@@ -50,7 +53,13 @@ _TYPES: Mapping[ColumnKind, TypeEngine[Any]] = {
     ColumnKind.JSON: Text(),
     ColumnKind.USD: Numeric(_USD_DIGITS, USD_DECIMALS, asdecimal=False),
 }
-_KEY_TYPE = Text().with_variant(String(_KEY_LENGTH), "mysql", "mariadb", "mssql", "oracle")
+_KEY_TYPE = (
+    Text()
+    .with_variant(String(_KEY_LENGTH), "mssql", "oracle")
+    # Their own collations take a for A.
+    .with_variant(String(_KEY_LENGTH, collation="utf8mb4_0900_bin"), "mysql")
+    .with_variant(String(_KEY_LENGTH, collation="utf8mb4_nopad_bin"), "mariadb")
+)
 
 #: Databases whose INSERT can update the row that is there.
 _UPSERTS: Mapping[str, Callable[[Table], Any]] = {
@@ -65,14 +74,17 @@ class ResultTable:
     Args:
         name: its name, as `schema.name` if it is in a schema.
         columns: the columns.
+
+    Attributes:
+        name: its name without the schema.
     """
 
     def __init__(self, name: str, columns: ResultColumns) -> None:
-        schema, _, self._name = name.rpartition(".")
+        schema, _, self.name = name.rpartition(".")
         self._key = columns.key
         typed = zip(columns.header, columns.kinds, strict=True)
         self._table = Table(
-            self._name,
+            self.name,
             MetaData(schema=schema or None),
             *(self._column(column, kind) for column, kind in typed),
         )
@@ -102,36 +114,60 @@ class ResultTable:
         connection.rollback()
 
     def _is_there(self, connection: Connection) -> bool:
-        return bool(inspect(connection).has_table(self._name, self._table.schema))
+        return bool(inspect(connection).has_table(self.name, self._table.schema))
 
     def _check(self, connection: Connection) -> None:
         found = inspect(connection)
-        place: dict[str, Any] = {"table_name": self._name, "schema": self._table.schema}
-        there = {column["name"] for column in found.get_columns(**place)}
+        place: dict[str, Any] = {"table_name": self.name, "schema": self._table.schema}
+        there = {column["name"]: column["type"] for column in found.get_columns(**place)}
         if lacking := [name for name in self._table.columns.keys() if name not in there]:  # noqa: SIM118
             raise TableInvalid(
-                f"The table {self._name} is there and has no column {listed(lacking)}: add it, or "
+                f"The table {self.name} is there and has no column {listed(lacking)}: add it, or "
                 "name a table that is not there yet."
             )
-        unique: list[Any] = [found.get_pk_constraint(**place)["constrained_columns"]]
-        unique += [index["column_names"] for index in found.get_indexes(**place) if index["unique"]]
-        unique += [one["column_names"] for one in found.get_unique_constraints(**place)]
-        if not any(set(names) == set(self._key) for names in unique):
+        # A column of SQLite may have no type, and then keeps what it is given.
+        if other := [name for name in self._key if not isinstance(there[name], String | NullType)]:
             raise TableInvalid(
-                f"The table {self._name} is there without a primary key or unique constraint on "
+                f"The table {self.name} is there and its column {listed(other)} is no text: keys "
+                "are texts (7 and 007 are two), so make it TEXT."
+            )
+        if not any(set(names) == set(self._key) for names in _unique(found, place)):
+            raise TableInvalid(
+                f"The table {self.name} is there without a primary key or unique constraint on "
                 f"{listed(self._key)}: rows are updated by it, so add one."
             )
 
     def upsert(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
         """Insert *rows*, or update those whose key is there, in one transaction."""
-        given = [dict(zip(self._places, row, strict=True)) for row in rows]
         try:
-            for statement in self._statements(connection.dialect.name):
-                connection.execute(statement, given)
+            self.put(connection, rows)
             connection.commit()
         except BaseException:
             connection.rollback()
             raise
+
+    def put(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert or update *rows* in a transaction that the caller ends."""
+        given = [dict(zip(self._places, row, strict=True)) for row in rows]
+        for statement in self._statements(connection.dialect.name):
+            connection.execute(statement, given)
+
+    def find(
+        self, connection: Connection, rows: Sequence[Sequence[Any]]
+    ) -> Sequence[Sequence[Any]]:
+        """Return what is there under the keys of *rows*, as the driver reads it."""
+        raw = [type_coerce(column, NullType()) for column in self._table.columns]
+        return connection.execute(select(*raw).where(self._is_one_of(rows))).all()
+
+    def remove(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        """Delete what is there under the keys of *rows*."""
+        connection.execute(delete(self._table).where(self._is_one_of(rows)))
+
+    def _is_one_of(self, rows: Sequence[Sequence[Any]]) -> ColumnElement[bool]:
+        key = list(self._table.primary_key)
+        return or_(
+            *(and_(*(one == value for one, value in zip(key, row, strict=False))) for row in rows)
+        )
 
     def _statements(self, dialect: str) -> Sequence[Executable]:
         columns = list(self._table.columns)
@@ -154,3 +190,14 @@ class ResultTable:
                 where=differs,
             ),
         )
+
+
+def _unique(found: Inspector, place: Mapping[str, Any]) -> Iterator[Sequence[str | None]]:
+    """Yield the columns of each constraint and index that keeps all rows of a table apart."""
+    yield found.get_pk_constraint(**place)["constrained_columns"]
+    yield from (one["column_names"] for one in found.get_unique_constraints(**place))
+    # Last, and only at need: SQLAlchemy warns of indexes on expressions.
+    for index in found.get_indexes(**place):
+        options = index.get("dialect_options", {})
+        if index["unique"] and not any(name.endswith("_where") for name in options):
+            yield index["column_names"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from prefect_responses.enrichment.sql.databases import Database, without_table
 from prefect_responses.enrichment.sql.result_table import ResultTable
+from prefect_responses.enrichment.sql.trials import try_out
 
 if TYPE_CHECKING:
     from prefect_responses.enrichment.rows import RowResult
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 #: Rows of one transaction.
 _BATCH = 500
+_TRIED = (
+    "This was a row for trial: the table has to take whatever a job may write, or name one that is "
+    "not there yet."
+)
 
 
 class SqlSink:
@@ -23,7 +28,8 @@ class SqlSink:
     The table is made if it is not there, with the key as its primary key. Columns have the types
     of the output type's schema: integers, floats, booleans, text, and JSON text for what is nested
     or of several types. A value that does not fit is null, and `error` says so. `cost_usd` is an
-    exact number where the database has such.
+    exact number where the database has such. If the table is there, its columns have to hold all
+    that these hold, as they hold it: rows are written for trial and rolled back at each opening.
 
     Rows are written in batches, each one transaction: after a kill some rows are new, and each is
     whole. A second run with the same answers changes nothing. Rows whose key has vanished from the
@@ -61,10 +67,11 @@ class SqlSink:
         return f"{self._database.place}?table={self._table}"
 
     def open(self, columns: ResultColumns) -> None:
-        """Connect, and make the table if it is not there.
+        """Connect, make the table if it is not there, and try whether it holds a job's rows.
 
         Raises:
-            TableInvalid: the table lacks columns, or its key is not unique.
+            TableInvalid: the table lacks columns, its key is not unique, or it does not take or
+                hold what a job writes.
             TableUnavailable: the database cannot be reached, or refuses to make the table.
             RuntimeError: the sink is open already.
         """
@@ -74,12 +81,15 @@ class SqlSink:
             session = stack.enter_context(self._database.connected())
             table = ResultTable(self._table, columns)
             session.run(table.make)
+            with self._database.translated(refuses=True, hint=_TRIED):
+                session.run(lambda connection: try_out(connection, table, columns))
             self._open = _Open(session, table, columns, stack.pop_all())
 
     def write(self, result: RowResult) -> None:
         """Add one row; a full batch is committed.
 
         Raises:
+            ResultRefused: a constraint of the table refuses a row of the batch.
             TableUnavailable: the database did not take the batch.
             RuntimeError: the sink is not open.
         """
@@ -92,6 +102,7 @@ class SqlSink:
         """Commit the last batch and disconnect.
 
         Raises:
+            ResultRefused: a constraint of the table refuses a row of the batch.
             TableUnavailable: the database did not take the batch.
             RuntimeError: the sink is not open.
         """

@@ -13,6 +13,7 @@ from prefect_responses.ledger import (
     Account,
     Claim,
     Deliver,
+    PassProposal,
     PlanNext,
     RecordAccepted,
     RecordCancel,
@@ -27,7 +28,7 @@ from prefect_responses.statuses import AttemptState, CancelAnswer, CancelReason,
 PRICE = Price(input=1_000_000, cached_input=100_000, output=4_000_000)  # 1, 0.1, 4 USD a million
 USAGE = {"input_tokens": 10, "output_tokens": 5}
 COST = 10 * 1000 + 5 * 4000
-CHARGE = Charge((AccountLimit("job:a"), AccountLimit("job:a:day:1")), 70_000, 40, PRICE)
+CHARGE = Charge((AccountLimit("job:a"), AccountLimit("day:1:job:a")), 70_000, 40, PRICE)
 
 IDLE = Account("job:a")
 RESERVED = Account("job:a", in_flight=1, reserved_usd=70_000, reserved_tokens=40)
@@ -82,12 +83,17 @@ async def test_a_claim_reserves_and_an_answer_costs(ledger, stage):
     assert await account(ledger) == SPENT
 
 
-async def test_accounts_below_are_not_those_of_a_longer_name(ledger, stage):
-    names = ("job:a", "job:a:b", "job:ab", "job", "JOB:A")
-    await claimed(ledger, stage, charge=usual(accounts=tuple(map(AccountLimit, names))))
+async def test_the_accounts_of_a_job_are_not_those_of_another_name(ledger, stage):
+    """A job may be called anything."""
+    own = ("job:a", "day:2026-11-21:job:a", "run:r:job:a")
+    others = ("job:a:b", "job:ab", "job", "JOB:A", "job:day:1:job:a", "day:1:job:x:job:a", "ay:job")
+    others += ("job:a:day:2026-11-21", "day:2026-11-21:job:A", "scope:1:job:a", "job:b:job:a")
+    await claimed(ledger, stage, charge=usual(accounts=tuple(map(AccountLimit, own + others))))
 
-    assert [one.name for one in await ledger.accounts("job:a")] == ["job:a", "job:a:b"]
-    assert await ledger.account("job:a") == RESERVED
+    found = await ledger.accounts("job:a")
+
+    assert found[0] == RESERVED == await ledger.account("job:a")
+    assert sorted(one.name for one in found) == sorted(own)
 
 
 async def test_another_process_settles_too(ledger, other, stage):
@@ -255,6 +261,56 @@ async def test_a_superseded_one_keeps_its_reservation_until_it_ends(ledger, stag
     await ledger.do(Settle(attempt.id, Outcome.CANCELLED, at=6.0))
 
     assert await account(ledger) == RESERVED
+
+
+# --- what no server should say --------------------------------------------------------------------
+
+MOST = 2**63 - 1
+ABSURD = {"input_tokens": 2**63, "output_tokens": 10**16}
+
+
+@pytest.mark.parametrize("price", [PRICE, None], ids=["priced", "unpriced"])
+@pytest.mark.parametrize(
+    "usage",
+    [ABSURD, {"input_tokens": 10, "output_tokens": 10**12 + 1}, {"input_tokens": -5}],
+    ids=["both", "one", "negative"],
+)
+async def test_an_absurd_count_of_tokens_is_as_if_it_was_not_said(ledger, stage, usage, price):
+    attempt = await stage.accepted(await claimed(ledger, stage, charge=usual(price=price)))
+
+    settled = (await ledger.do(Settle(attempt.id, Outcome.COMPLETED, at=4.0, usage=usage))).attempt
+
+    assert (settled.usage, settled.cost) == (usage, 70_000 if price else None)
+    assert await account(ledger) == LOST
+
+
+async def test_of_one_that_failed_what_was_said_is_counted(ledger, stage):
+    attempt = await stage.accepted(await claimed(ledger, stage))
+    usage = USAGE | {"output_tokens": 2**63}
+
+    settled = (await ledger.do(Settle(attempt.id, Outcome.FAILED, at=4.0, usage=usage))).attempt
+
+    assert settled.cost == 10 * 1000
+    assert (await account(ledger)).spent_tokens == 10
+
+
+async def test_sums_end_where_the_ledger_can_hold_no_more(ledger, stage):
+    dear = Price(input=10**12, cached_input=10**12, output=10**12)
+    for name in "nm":
+        attempt = await claimed(ledger, stage, name, usual(usd=2**62, tokens=2**62, price=dear))
+        await ledger.do(stage.acceptance(attempt))
+    full = Account("job:a", in_flight=2, reserved_usd=MOST, reserved_tokens=MOST)
+    assert await account(ledger) == full
+
+    usage = {"input_tokens": 10**12, "output_tokens": 10**12}
+    settled = (await ledger.do(Settle(attempt.id, Outcome.COMPLETED, at=4.0, usage=usage))).attempt
+
+    assert settled.cost == MOST
+    assert (await account(ledger)).spent_usd == MOST
+    await ledger.do(Claim((await stage.planned("o")).id, "request-o", at=5.0, charge=CHARGE))
+    assert (await account(ledger)).in_flight == 2
+    await ledger.jobs.open_pass("a", PassProposal("{}", "t", "{}", 1, 1), at=6.0)
+    assert (await account(ledger)).reserved_usd == 2**62 + 70_000
 
 
 # --- limits ---------------------------------------------------------------------------------------

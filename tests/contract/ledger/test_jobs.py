@@ -77,7 +77,9 @@ async def test_a_pass_that_is_done_is_followed_by_a_later_one(ledger):
     first = await opened(ledger, at=10.0)
 
     assert await ledger.jobs.close_pass(first, '{"rows":5}', at=20.0)
-    assert not await ledger.jobs.close_pass(first, "{}", at=21.0)
+    assert await ledger.jobs.close_pass(first, '{"rows":5}', at=20.0)  # the answer was lost
+    assert not await ledger.jobs.close_pass(first, "{}", at=20.0)
+    assert not await ledger.jobs.close_pass(first, '{"rows":5}', at=21.0)
 
     closed = await ledger.jobs.read_pass("j", 1)
     ended = (closed.closed_as, closed.closed_at, closed.report, closed.is_open)
@@ -188,7 +190,9 @@ async def test_a_released_shard_is_taken_again_and_its_old_holder_can_do_nothing
     assert not await ledger.jobs.finish_shard(shard, "{}", at=20.0)
     assert not await ledger.jobs.release_shard(shard)
     assert await other.jobs.finish_shard(again, "{}", at=20.0)
-    assert not await other.jobs.finish_shard(again, "{}", at=21.0)
+    assert await other.jobs.finish_shard(again, "{}", at=21.0)  # the answer was lost
+    assert (await ledger.jobs.shards(pass_))[0].done_at == 20.0
+    assert not await ledger.jobs.finish_shard(shard, "{}", at=22.0)
 
 
 async def test_lanes_that_ask_at_once_take_one_each(ledger, other):
@@ -316,8 +320,8 @@ async def test_the_shard_of_a_killed_process_is_taken_over_and_of_a_living_one_i
 
 async def test_a_new_pass_counts_the_reservations_of_its_job_again(ledger, stage):
     """Code that is older than accounts settles without knowing of them."""
-    charge = Charge((AccountLimit("job:j"), AccountLimit("job:j:day:1")), usd=100, tokens=7)
-    elsewhere = Charge((AccountLimit("job:jj"),), usd=100, tokens=7)
+    charge = Charge((AccountLimit("job:j"), AccountLimit("day:1:job:j")), usd=100, tokens=7)
+    elsewhere = Charge((AccountLimit("job:j:day:1"),), usd=100, tokens=7)
     for name in ("flying", "planned", "settled"):
         planned = await stage.planned(name)
         await ledger.do(Claim(planned.id, f"request-{name}", at=2.0, charge=charge))
@@ -337,14 +341,14 @@ async def test_a_new_pass_counts_the_reservations_of_its_job_again(ledger, stage
     spent = {"spent_usd": 50, "spent_tokens": 5}
     assert await ledger.accounts("job:j") == [
         Account("job:j", 1, 100, 7, **spent),
-        Account("job:j:day:1", 1, 100, 7, **spent),
+        Account("day:1:job:j", 1, 100, 7, **spent),
     ]
     async with ledger._writes.begin() as connection:
         await connection.exec_driver_sql("UPDATE attempts SET state = 'planned', outcome = NULL")
     await ledger.jobs.close_pass(await ledger.jobs.latest_pass("j"), "{}", at=20.0)
     await opened(ledger, at=21.0)
     assert await ledger.account("job:j") == Account("job:j", **spent)
-    assert (await ledger.account("job:jj")).in_flight == 1
+    assert (await ledger.account("job:j:day:1")).in_flight == 1
 
 
 def test_a_shard_is_a_value():

@@ -142,6 +142,15 @@ async def test_making_it_twice_at_once_makes_it_once(tmp_path):
     assert len(set(uuids)) == 1
 
 
+async def test_ledgers_of_their_own_are_made_at_once_by_tasks_and_threads(tmp_path):
+    """As when two flows of one process open theirs; what migrates has globals."""
+    urls = [f"sqlite:///{tmp_path}/{i}.db" for i in range(4)]
+    tasks = (upgrade(url, SystemClock()) for url in urls[:2])
+    threads = (asyncio.to_thread(asyncio.run, upgrade(url, SystemClock())) for url in urls[2:])
+
+    assert len(set(await asyncio.gather(*tasks, *threads))) == 4
+
+
 async def test_a_file_that_another_process_is_making_for_too_long(tmp_path):
     folder = tmp_path / "ledger.db.owners"
     async with opening._alone(folder, 1.0):

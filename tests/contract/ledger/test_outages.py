@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from prefect_responses.errors import LedgerUnavailable
@@ -20,6 +20,24 @@ CUT = text(
     "WHERE datname = current_database() AND relation = to_regclass(:table) AND NOT granted "
     "AND pg_terminate_backend(pid)"
 )
+
+
+@contextmanager
+def losing_the_first_answer(ledger):
+    """Break the connection right after its first commit was done."""
+    lost = []
+
+    def committed(connection):
+        if not lost:
+            lost.append(connection)
+            connection.exec_driver_sql("COMMIT")
+            connection.invalidate()
+            raise ConnectionResetError
+
+    event.listen(ledger._writes.sync_engine, "commit", committed)
+    yield
+    event.remove(ledger._writes.sync_engine, "commit", committed)
+    assert lost
 
 
 @asynccontextmanager
@@ -69,6 +87,17 @@ async def test_a_shard_that_is_taken_while_connections_are_cut_is_taken_once(url
 
     second = await ledger.jobs.take_shard(found.pass_)
     assert (found.how, first.number, second.number) == (Entry.OPENED, 0, 1)
+
+
+async def test_a_shard_and_a_pass_that_were_ended_by_a_commit_without_an_answer_are_ended(ledger):
+    """What is done again after an outage finds that it did it."""
+    proposal = PassProposal("{}", "digest", "{}", rows=1, shard_rows=1)
+    found = await ledger.jobs.open_pass("job", proposal, at=1.0)
+    shard = await ledger.jobs.take_shard(found.pass_)
+    with losing_the_first_answer(ledger):
+        assert await ledger.jobs.finish_shard(shard, "{}", at=2.0)
+    with losing_the_first_answer(ledger):
+        assert await ledger.jobs.close_pass(found.pass_, "{}", at=3.0)
 
 
 async def test_a_server_that_stays_away_is_named(url, ledger, draft, monkeypatch):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import text
 
@@ -10,11 +13,13 @@ from prefect_responses.ledger import (
     BeginFollowing,
     Bodies,
     Ledger,
+    PassProposal,
     PlanNext,
     PruneChoice,
     Pruned,
     RecordCancel,
     RecordProgress,
+    ResolveDoubt,
     Settle,
     Take,
     WantCancel,
@@ -24,6 +29,8 @@ from prefect_responses.statuses import CancelAnswer, CancelReason, Outcome
 
 #: `stage` settles at 5.0.
 OLD = PruneChoice(before=6.0)
+#: Later than anything, as a clock that is wrong or `--days -1` would have it.
+ALL = PruneChoice(before=time.time() + 10**6)
 
 
 async def pruned(ledger, choice=OLD):
@@ -130,6 +137,33 @@ async def test_it_goes_in_batches(ledger, stage, monkeypatch, bodies_only):
     assert (counted.attempts, counted.bodies) == (0 if bodies_only else 5, 5)
 
 
+async def test_what_was_given_up_within_a_day_stays_for_the_answer_that_may_still_come(
+    ledger, stage
+):
+    attempt = await stage.doubted()
+    await ledger.do(ResolveDoubt(attempt.id, None, at=time.time()))
+    await stage.settled(Outcome.FAILED, "old")
+
+    assert (await pruned(ledger, ALL)).attempts == 1
+
+    assert (await ledger.do(stage.acceptance(attempt))).attempt.response_id is not None
+
+
+# --- owners ---------------------------------------------------------------------------------------
+
+
+async def set_owners(ledger, change, *ids):
+    """Change the rows of other owners, or of these."""
+    which = f"id IN {ids!r}".replace(",)", ")") if ids else f"id <> '{ledger.owner_id}'"
+    async with ledger._writes.begin() as connection:
+        await connection.execute(text(f"UPDATE owners SET {change} WHERE {which}"))
+
+
+async def owner_ids(ledger):
+    async with ledger._writes.begin() as connection:
+        return {row[0] for row in await connection.execute(text("SELECT id FROM owners"))}
+
+
 async def test_owners_that_ended_and_hold_nothing_go(url, ledger, stage):
     settled = await stage.settled(Outcome.FAILED)
     holding = await Ledger.open(url, clock=SystemClock())
@@ -137,14 +171,51 @@ async def test_owners_that_ended_and_hold_nothing_go(url, ledger, stage):
     await holding.aclose()
     gone = await Ledger.open(url, clock=SystemClock())
     await gone.aclose()
-    async with ledger._writes.begin() as connection:
-        others = f"UPDATE owners SET heartbeat_at = 1 WHERE id <> '{ledger.owner_id}'"
-        await connection.execute(text(others))
+    await set_owners(ledger, "heartbeat_at = 1")
 
     assert await pruned(ledger) == Pruned(attempts=1, bodies=1, bytes=17, owners=1)
 
-    async with ledger._writes.begin() as connection:
-        left = {row[0] for row in await connection.execute(text("SELECT id FROM owners"))}
-    assert left == {ledger.owner_id, doubted.owner_id}
-    assert settled.owner_id in left
+    assert await owner_ids(ledger) == {ledger.owner_id, doubted.owner_id}
+    assert settled.owner_id == ledger.owner_id
     assert not await ledger.owner_is_alive(gone.owner_id)
+
+
+async def test_a_living_owner_stays_whatever_is_asked(ledger, other):
+    """It may be about to send: whoever took it for dead would send beside it."""
+    # As on a machine that was busy: within its lease, and a day old by a clock that was set.
+    await set_owners(ledger, "lease_seconds = 200000, heartbeat_at = heartbeat_at - 100000")
+
+    assert await pruned(ledger, ALL) == Pruned()
+
+    for one in (ledger, other):
+        assert await ledger.owner_is_alive(one.owner_id)
+
+
+async def test_an_owner_that_was_killed_goes_when_many_of_its_leases_are_over(ledger, other):
+    await set_owners(ledger, "heartbeat_at = heartbeat_at - 100000, lease_seconds = 60000")
+    assert await pruned(ledger, ALL) == Pruned()
+
+    await set_owners(ledger, "lease_seconds = 60")
+
+    assert await pruned(ledger, ALL) == Pruned(owners=1)
+    assert await owner_ids(ledger) == {ledger.owner_id}
+    assert not await ledger.owner_is_alive(other.owner_id)
+
+
+async def test_who_holds_an_open_pass_or_a_shard_of_it_stays(url, ledger, other):
+    """A killed one is named there: others read of it whose shard they take over."""
+    proposal = PassProposal("{}", "digest", "{}", rows=1, shard_rows=1)
+    helper = await Ledger.open(url, clock=SystemClock())
+    found = await other.jobs.open_pass("j", proposal, at=1.0)
+    shard = await helper.jobs.take_shard(found.pass_)
+    await helper.aclose()
+    await set_owners(ledger, "heartbeat_at = 1, retired_at = 1")
+
+    assert await pruned(ledger, ALL) == Pruned()
+    await other.jobs.leave_pass(found.pass_)
+    assert await pruned(ledger, ALL) == Pruned(owners=1)
+    assert await owner_ids(ledger) == {ledger.owner_id, helper.owner_id}
+
+    await ledger.jobs.open_pass("j", replace(proposal, definition="2"), at=2.0)
+    assert await pruned(ledger, ALL) == Pruned(owners=1)
+    assert shard.owner_id == helper.owner_id

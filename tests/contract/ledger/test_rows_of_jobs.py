@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 
+from prefect_responses.enrichment.rows import LONGEST_KEY, row_key
 from prefect_responses.ledger import (
     Classify,
     Plan,
@@ -28,6 +31,14 @@ async def one_standing(ledger, name="n"):
     assert (standing.attempt_id, standing.state) == (spoken.id, spoken.state)
     assert (standing.is_answered, standing.is_settled) == (spoken.is_answered, spoken.is_settled)
     return standing
+
+
+async def test_the_longest_key_fits_into_every_index(ledger, stage):
+    # What repeats is stored shortened, and would prove nothing.
+    key = row_key([secrets.token_hex(LONGEST_KEY // 2)])
+    await stage.accepted(await stage.planned(key), "resp_1")
+
+    assert (await one_standing(ledger, key)).response_id == "resp_1"
 
 
 async def test_how_a_row_stands(ledger, stage):
@@ -111,6 +122,17 @@ async def test_names_and_standings_come_in_pages(ledger, draft):
     assert [name for page in pages for name in page] == wanted
     assert sorted(await ledger.row_standings("s", wanted)) == wanted
     assert [page async for page in ledger.row_names("nowhere")] == []
+
+
+async def test_the_names_of_attempts_that_ended_in_a_way(ledger, stage):
+    for name, outcome in (("b", Outcome.ABANDONED), ("a", Outcome.FAILED)):
+        await stage.settled(outcome, await stage.planned(name))
+    await stage.planned("c")
+
+    given_up = await ledger.names_ended("s", {Outcome.ABANDONED, Outcome.SURPLUS})
+
+    assert given_up == [("b", Outcome.ABANDONED)]
+    assert await ledger.names_ended("nowhere", {Outcome.ABANDONED}) == []
 
 
 # --- classes --------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from prefect_responses.ledger import (
     Take,
     WantCancel,
 )
-from prefect_responses.statuses import AttemptState, CancelReason
+from prefect_responses.statuses import AttemptState, CancelReason, Outcome
 
 FIRST = (Link("flow", 1), Link("task-a", 1))
 SECOND = (Link("flow", 1), Link("task-b", 1))
@@ -278,3 +278,45 @@ async def test_what_a_deadline_comes_to_is_the_outcome_of_the_run_that_takes_it(
 
     assert taken.attempt.id == attempt.id
     assert taken.attempt.run == run
+
+
+async def test_what_is_under_way_becomes_the_run_s_that_wants_it_for_a_row(ledger, stage, draft):
+    accepted = await stage.accepted(await stage.planned("n", run=(1,)))
+    wanted = (await ledger.do(Plan(draft("n", run=(2,)), at=5.0))).attempt
+    woken = (await ledger.do(Plan(draft("n", run=(1,)), at=6.0))).attempt
+
+    assert (wanted.id, wanted.run) == (accepted.id, (2,))
+    assert woken.run == (2,)  # an earlier run takes nothing back
+
+
+async def test_what_was_never_sent_becomes_the_run_s_that_sends_it(ledger, stage, draft):
+    planned = await stage.planned("n", run=(1,), ordinal=0)
+    take = Take(draft("n", run=(2,)), "execution", FIRST, "claim-1", at=5.0)
+
+    taken = (await ledger.do(take)).attempt
+
+    assert (taken.id, taken.run) == (planned.id, (2,))
+
+
+async def test_what_is_being_cancelled_stays_the_run_s_that_had_it(ledger, stage, draft):
+    accepted = await stage.accepted(await stage.planned("n", run=(1,)))
+    await ledger.do(WantCancel(accepted.id, CancelReason.ASKED, at=4.0))
+
+    wanted = (await ledger.do(Plan(draft("n", run=(2,)), at=5.0))).attempt
+
+    assert wanted.run == (1,)
+
+
+async def test_a_request_that_comes_back_finds_its_answer(ledger, stage, draft):
+    first = await stage.settled(Outcome.COMPLETED, "n")
+    changed = PlanNext(first.id, draft("n", digest="sha256:2"), at=6.0)
+    second = await stage.settled(Outcome.COMPLETED, (await ledger.do(changed)).attempt)
+
+    back = await ledger.do(PlanNext(second.id, draft("n"), at=7.0))
+
+    assert back.attempt.id == first.id
+    standing = (await ledger.row_standings("s", ["n"]))["n"]
+    assert (standing.attempt_id, standing.answered) == (first.id, ("sha256:2",))
+    history = await ledger.history("s", "n", 0)
+    assert [one.outcome for one in history] == [*[Outcome.COMPLETED] * 2, Outcome.ABANDONED]
+    assert await ledger.names_ended("s", {Outcome.ABANDONED}) == []

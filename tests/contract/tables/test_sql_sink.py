@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prefect_sqlalchemy import SqlAlchemyConnector
 from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.schema import CreateTable
 
 from prefect_responses.enrichment.rows import RowOutcome, RowResult, row_key
 from prefect_responses.enrichment.sinks import ColumnKind, ResultColumns, open_sink, written
@@ -233,3 +234,8 @@ def test_what_other_databases_are_told(dialect) -> None:
     begins = ["DELETE FROM", "INSERT INTO"] if dialect.name == "mysql" else ["INSERT INTO"]
     assert [" ".join(statement.split()[:2]) for statement in statements] == begins
     assert all("data.results" in statement for statement in statements)
+
+
+def test_keys_of_other_databases_are_compared_exactly() -> None:
+    made = str(CreateTable(ResultTable("t", COLUMNS)._table).compile(dialect=mysql.dialect()))
+    assert "id VARCHAR(255) COLLATE utf8mb4_0900_bin NOT NULL" in made

@@ -37,7 +37,7 @@ def draft_of(job, key, **options) -> Draft:
 
 
 def charge_of(job, price=PRICE) -> Charge:
-    accounts = (AccountLimit(job_scope(job)), AccountLimit(f"{job_scope(job)}:day:2026-11-21"))
+    accounts = (AccountLimit(job_scope(job)), AccountLimit(f"day:2026-11-21:{job_scope(job)}"))
     return Charge(accounts, usd=9_000_000, tokens=5000, price=price)
 
 

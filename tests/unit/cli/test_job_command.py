@@ -45,7 +45,7 @@ def test_list_shows_each_job_with_its_rows_and_its_cost(with_reviews):
     result = run("job", "list", "--url", with_reviews)
 
     assert result.returncode == 0, result.stderr
-    for text in ("reviews", "1, open since 2026-11-21 12:00:00 UTC, 1 of 4 shards done", "ok 2"):
+    for text in ("reviews", "1, open since 2026-11-21 12:00:00 UTC, 1 of 3 shards done", "ok 2"):
         assert text in result.stdout
     # Four rows at 1000 tokens read and 500 written; the one that failed says nothing.
     assert "0.01 USD" in result.stdout
@@ -67,7 +67,7 @@ def test_show_names_classes_and_accounts(with_reviews):
     machine = json.loads(run("job", "show", "reviews", "--json", "--url", with_reviews).stdout)
 
     assert result.returncode == 0, result.stderr
-    assert "job:reviews:day:2026-11-21" in result.stdout
+    assert "day:2026-11-21:job:reviews" in result.stdout
     assert machine["rows"] == {"ok": 2, "truncated": 1, "schema": 1, "failed": 1, "in_flight": 1}
     whole = machine["accounts"][0]
     assert (whole["name"], whole["in_flight"]) == ("job:reviews", 1)
@@ -134,7 +134,7 @@ def test_with_yes_the_rows_are_marked_once(with_reviews):
     assert rejections(with_reviews) == {"c": "replay:schema", "d": "replay:truncated"}
     assert again.stdout.splitlines() == [
         "2 marked before; the next run of the job asks them again.",
-        "No other row is of this class.",
+        "No row of these classes is left to be marked.",
     ]
     shown = run("job", "show", "reviews", "--url", with_reviews)
     assert "2 of them are marked for a replay by the next run." in shown.stdout

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from ledger_stories import answered, doubted, write
@@ -14,6 +16,13 @@ from prefect_responses.cli.printing import size
 @pytest.fixture
 def url(tmp_path):
     return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+def write_long_ago(url, *stories):
+    """Let each story have happened three days ago."""
+    write(url, *stories)
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as ledger, ledger:
+        ledger.execute("UPDATE attempts SET settled_at = settled_at - 3 * 86400")
 
 
 def numbers(url, *options):
@@ -35,8 +44,8 @@ def test_list_names_each_scope(url):
 
 
 def test_prune_deletes_nothing_unless_it_is_told_to(url):
-    write(url, (answered, "a"), (doubted, "b"))
-    chosen = ("--days", "0", "--job", "demo")
+    write_long_ago(url, (answered, "a"), (doubted, "b"))
+    chosen = ("--days", "1", "--job", "demo")
 
     dry = run("ledger", "prune", "--url", url, *chosen)
     assert "--yes would delete 1 attempts, 1 requests with their responses" in dry.stdout
@@ -48,27 +57,40 @@ def test_prune_deletes_nothing_unless_it_is_told_to(url):
 
 
 def test_prune_leaves_the_rows_of_jobs_and_what_is_young(url):
-    write(url, (answered, "a"))
+    write_long_ago(url, (answered, "a"))
 
-    assert numbers(url, "--days", "0")["attempts"] == 0
+    assert numbers(url, "--days", "1")["attempts"] == 0
     assert numbers(url, "--job", "demo")["attempts"] == 0
-    assert numbers(url, "--days", "0", "--scope", "job:demo")["attempts"] == 1
+    assert numbers(url, "--days", "1.5", "--scope", "job:demo")["attempts"] == 1
 
 
 def test_prune_can_delete_bodies_alone(url):
-    write(url, (answered, "a"))
+    write_long_ago(url, (answered, "a"))
 
-    deleted = numbers(url, "--days", "0", "--job", "demo", "--bodies-only", "--yes")
+    deleted = numbers(url, "--days", "1", "--job", "demo", "--bodies-only", "--yes")
 
     assert (deleted["deleted"], deleted["attempts"], deleted["bodies"]) == (True, 0, 1)
     assert deleted["bytes"] > 0
     assert json.loads(run("ledger", "show", "--json", "--url", url).stdout)["attempts"]
 
 
-def test_days_are_not_negative(url):
+def test_prune_says_what_becomes_of_a_job_whose_answers_it_deletes(url):
+    write_long_ago(url, (answered, "a"))
+    command = ("ledger", "prune", "--bodies-only", "--days", "1", "--url", url)
+
+    unnamed = run(*command, "--yes").stdout
+    assert unnamed.startswith("Deleted 0 attempts, 0 requests")
+    assert "later run" not in unnamed
+    for more in (("--job", "demo"), ("--scope", "job:demo", "--yes")):
+        assert "A later run of the job neither asks such rows again" in run(*command, *more).stdout
+
+
+@pytest.mark.parametrize("days", ["-1", "0", "0.9"])
+def test_a_day_stays_whatever_is_asked(url, days):
+    """A call that was given up minutes ago may be answered yet."""
     write(url, (answered, "a"))
 
-    assert run("ledger", "prune", "--url", url, "--days", "-1").returncode == 2
+    assert run("ledger", "prune", "--url", url, "--days", days).returncode == 2
 
 
 @pytest.mark.parametrize(

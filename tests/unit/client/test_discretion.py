@@ -9,9 +9,11 @@ import orjson
 import pytest
 
 from prefect_responses.client import quiet
+from prefect_responses.client.receiving import line_of, note_of
 from prefect_responses.client.secrets import Redactor
 from prefect_responses.decisions.answers import read_create_answer
 from prefect_responses.errors import EndpointInvalid, RequestInvalid
+from prefect_responses.wire.envelopes import LONGEST_MESSAGE
 
 BODY = b'{"id":"resp_1","object":"response","status":"queued"}'
 
@@ -54,6 +56,24 @@ async def test_an_answer_that_repeats_the_key_is_redacted(server, api, key):
     verdict = read_create_answer(answer)
     assert "Bad key [redacted]." in str(verdict.error)
     assert key not in repr(verdict)
+
+
+@pytest.mark.parametrize("transport", ["aiohttp"])
+@pytest.mark.parametrize("ahead", range(300, 500, 9))
+async def test_a_note_is_redacted_before_it_is_shortened(server, api, key, ahead):
+    server.sends(b"HTTP/1.1 200 OK\r\nx%s %s: a\r\n\r\n" % (b"y" * ahead, key.encode()))
+    answer = await api.create({}, client_request_id="try-1")
+    assert answer.note
+    assert key[:6] not in repr(answer)
+
+
+def test_a_secret_that_is_cut_or_parted_is_in_no_note(key):
+    redactor = Redactor(key, {})
+    for ahead in range(LONGEST_MESSAGE - len(key), LONGEST_MESSAGE + 1):
+        told = line_of(note_of(OSError("-" * ahead + key + "-" * 9)), redactor)
+        assert len(told) <= LONGEST_MESSAGE
+        assert key[:4] not in told
+    assert line_of(f"a {key[:9]}\x00{key[9:]} b", redactor) == "a [redacted] b"
 
 
 @pytest.mark.parametrize("escape", [r"\u002d", r"\u002D"])

@@ -54,6 +54,24 @@ async def test_a_create_on_a_connection_that_was_closed_meanwhile_is_not_repeate
     assert server.posts == 1
 
 
+@pytest.mark.parametrize("way", ["create", "proxied", "stream"])
+async def test_long_and_many_headers_of_an_answer_are_taken(server, connect, monkeypatch, way):
+    many = {f"x_{number}": "a" for number in range(300)}
+    server.answers(200, BODY, content_security_policy="a" * 40_000, **many)
+    if way == "proxied":
+        monkeypatch.setenv("HTTP_PROXY", server.url.removesuffix("/v1"))
+    url = "http://api.example/v1" if way == "proxied" else server.url
+    api = connect(url, allow_insecure=True)
+    if way == "stream":
+        async with api.create_stream({"model": "m"}, client_request_id="try-1") as stream:
+            answer = stream.answer
+    else:
+        answer = await api.create({"model": "m"}, client_request_id="try-1")
+
+    assert (answer.status, answer.body, answer.note) == (200, BODY, "")
+    assert server.posts == 1
+
+
 async def test_headers_that_are_no_text_can_be_stored(server, api):
     server.sends(
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-request-id: r\xe9q\r\n"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import ssl
 import subprocess
+import threading
 
 import aiohttp
 import httpx
@@ -113,6 +115,40 @@ async def test_a_certificate_that_is_trusted(tls_server, certificate, connect):
     context = ssl.create_default_context(cafile=certificate[1])
     answer = await connect(tls_server.url, verify=context).create({}, client_request_id="a")
     assert (answer.status, answer.failure) == (200, None)
+
+
+@pytest.mark.parametrize("way", ["plain", "tls", "stream"])
+async def test_a_connection_that_was_closed_while_the_loop_was_busy(
+    request, server, connect, certificate, way
+):
+    server = request.getfixturevalue("tls_server") if way == "tls" else server
+    read, closed = threading.Event(), threading.Event()
+
+    async def close_once_it_was_read(writer):
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY))
+        await asyncio.to_thread(read.wait, 5)
+        writer.close()
+        await asyncio.sleep(0.01)
+        closed.set()
+
+    server.script[:] = [close_once_it_was_read]
+    api = connect(server.url, verify=ssl.create_default_context(cafile=certificate[1]))
+    for _ in range(3):
+        answer = await create(api, as_stream=way == "stream")
+        assert (answer.status, answer.note) == (200, "")
+        read.set()
+        closed.wait(5)
+        read.clear()
+        closed.clear()
+
+    assert server.posts == 3
+
+
+async def create(api, *, as_stream):
+    if not as_stream:
+        return await api.create({"model": "m"}, client_request_id="try-1")
+    async with api.create_stream({"model": "m"}, client_request_id="try-1") as stream:
+        return stream.answer
 
 
 # --- by error, for those that no local server can provoke -----------------------------------------

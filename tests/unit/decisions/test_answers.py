@@ -59,6 +59,11 @@ def bodies_of_proxies():
 
 # --- create: rows of the error table --------------------------------------------------------------
 
+TOO_LARGE = (
+    "Request too large for m in organization o on tokens per min (TPM): Limit 30000, Requested "
+    "90000. The input or output tokens must be reduced in order to run successfully."
+)
+TPM = "Rate limit reached for m on tokens per min (TPM): Limit 30000, Used 29000, Requested 2000."
 OVERLOADED = api("server_is_overloaded", type="service_unavailable_error")
 ROWS = [
     # status, body, verdict, error
@@ -94,6 +99,12 @@ ROWS = [
     (422, api(), CreateRefused, RequestRefused),
     (429, api("rate_limit_exceeded", type="requests"), CreateRefusedForNow, RefusedForNow),
     (429, api("rate_limit_exceeded", type="tokens"), CreateRefusedForNow, RefusedForNow),
+    (429, api("rate_limit_exceeded", "tokens", message=TPM), CreateRefusedForNow, RefusedForNow),
+    (429, api("rate_limit_exceeded", "tokens", message=TOO_LARGE), CreateRefused, RequestRefused),
+    (429, api(None, "tokens", message=TOO_LARGE), CreateRefused, RequestRefused),
+    (429, api("rate_limit_exceeded", None, message=TOO_LARGE), CreateRefused, RequestRefused),
+    (429, api("slow_down", message=TOO_LARGE), CreateRefusedForNow, RefusedForNow),
+    (503, api("rate_limit_exceeded", message=TOO_LARGE), CreateRefusedForNow, RefusedForNow),
     (429, api(None, type="rate_limit_error"), CreateRefusedForNow, RefusedForNow),
     (429, api("resource_unavailable"), CreateRefusedForNow, RefusedForNow),
     (429, api("slow_down"), CreateRefusedForNow, RefusedForNow),

@@ -6,11 +6,14 @@ from decimal import Decimal
 
 import pytest
 
-from prefect_responses.charges import AccountLimit, Price
+from prefect_responses.charges import MOST, AccountLimit, Price
 from prefect_responses.decisions.budgets import (
+    MOST_TOKENS,
+    MOST_USD,
     Budget,
     BudgetPeriod,
     account_name,
+    account_scope,
     accounts_of,
     charge_of,
     check_budgets,
@@ -34,6 +37,16 @@ NOON = 1_795_262_400.0  # 2026-11-21 12:00 UTC
         {"max_usd": float("inf")},
         {"max_tokens": 0},
         {"max_usd": 1, "max_tokens": -5},
+        {"max_usd": Decimal("NaN")},
+        {"max_usd": Decimal("sNaN")},
+        {"max_usd": Decimal("Infinity")},
+        {"max_usd": True},
+        {"max_usd": "5"},
+        {"max_usd": 1e11},
+        {"max_usd": 10**400},
+        {"max_tokens": True},
+        {"max_tokens": 1.5},
+        {"max_tokens": 10**19},
         {"max_usd": 1, "per": "week"},
     ],
 )
@@ -72,7 +85,7 @@ def test_a_budget_in_usd_needs_a_price():
 
 def test_the_job_and_the_day_are_charged_without_a_budget_too():
     assert accounts_of((), "reviews", run="r1", at=NOON, max_in_flight=200) == (
-        AccountLimit("job:reviews:day:2026-11-21"),
+        AccountLimit("day:2026-11-21:job:reviews"),
         AccountLimit("job:reviews", max_in_flight=200),
     )
 
@@ -86,8 +99,8 @@ def test_the_least_of_several_budgets_for_one_period_holds():
     ]
 
     assert accounts_of(budgets, "reviews", run="r1", at=NOON) == (
-        AccountLimit("job:reviews:run:r1", max_usd=5_000_000_000),
-        AccountLimit("job:reviews:day:2026-11-21", max_usd=3_000_000_000, max_tokens=100),
+        AccountLimit("run:r1:job:reviews", max_usd=5_000_000_000),
+        AccountLimit("day:2026-11-21:job:reviews", max_usd=3_000_000_000, max_tokens=100),
         AccountLimit("job:reviews", max_tokens=1000),
     )
 
@@ -95,8 +108,22 @@ def test_the_least_of_several_budgets_for_one_period_holds():
 def test_a_day_ends_at_midnight_utc():
     midnight = NOON + 12 * 3600
 
-    assert account_name("a", BudgetPeriod.DAY, run="", at=midnight - 1) == "job:a:day:2026-11-21"
-    assert account_name("a", BudgetPeriod.DAY, run="", at=midnight) == "job:a:day:2026-11-22"
+    assert account_name("a", BudgetPeriod.DAY, run="", at=midnight - 1) == "day:2026-11-21:job:a"
+    assert account_name("a", BudgetPeriod.DAY, run="", at=midnight) == "day:2026-11-22:job:a"
+
+
+@pytest.mark.parametrize(
+    "job", ["a", "a:day:2026-11-21", "day:1:job:b", "job:b", ":", "run:x:job:"]
+)
+def test_no_job_has_an_account_of_another(job):
+    for period in BudgetPeriod:
+        assert account_scope(account_name(job, period, run="r1", at=NOON)) == f"job:{job}"
+
+
+def test_the_largest_budget_can_be_kept():
+    assert Budget(max_usd=MOST_USD, max_tokens=MOST_TOKENS).nano_usd < MOST
+    with pytest.raises(RequestInvalid, match="no more than 1,000,000,000 USD"):
+        Budget(max_usd=MOST_USD + 1)
 
 
 def test_a_charge_reserves_what_may_be_read_and_written_at_the_full_price():
@@ -113,7 +140,7 @@ def test_a_charge_reserves_what_may_be_read_and_written_at_the_full_price():
 def test_how_far_a_budget_can_be_overrun_is_said():
     bounded = {"input": "Hello", "max_output_tokens": 100}
 
-    assert "is not overrun" in overrun_of(bounded, 200)
+    assert "cannot be overrun" in overrun_of(bounded, 200)
     assert "up to 1,200 answers in flight write beyond" in overrun_of({"input": "Hello"}, 1200)
     with_tools = overrun_of(bounded | {"tools": [{"type": "web_search"}]}, 200)
     assert with_tools.startswith("The budget may be overrun by what tools")

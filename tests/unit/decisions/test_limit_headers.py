@@ -57,6 +57,18 @@ def test_azure_writes_seconds_and_the_length_of_its_window():
     assert (read.per_minute, read.window, read.reset) == (300.0, 10.0, 3.0)
 
 
+@pytest.mark.parametrize("window", ["1e300", "1764000000", "60000", "301", "0.5", "1e-300", "0"])
+def test_a_window_that_no_server_has_is_a_minute(window):
+    read = said(limit_requests="100", remaining_requests="0", renewalperiod_requests=window)
+    assert read.requests == Left(100.0, 0.0, 60.0, few=128.0)
+
+
+@pytest.mark.parametrize("window", ["1", "300"])
+def test_a_window_that_a_server_may_have(window):
+    read = said(limit_requests="100", remaining_requests="0", renewalperiod_requests=window)
+    assert read.requests == Left(100.0, 0.0, float(window), few=128.0)
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -146,8 +158,11 @@ def test_which_numbers_explain_a_refusal(limits, explains):
     assert limits.explains_refusal is explains
 
 
-def error(status, code=None, kind=None, retry_after=None):
-    body = json.dumps({"error": {"message": "no", "code": code, "type": kind}}).encode()
+TOO_LARGE = "Request too large for m on tokens per min (TPM): Limit 30000, Requested 90000."
+
+
+def error(status, code=None, kind=None, retry_after=None, message="no"):
+    body = json.dumps({"error": {"message": message, "code": code, "type": kind}}).encode()
     return Answer(status, body, retry_after=retry_after)
 
 
@@ -162,6 +177,7 @@ def error(status, code=None, kind=None, retry_after=None):
         (error(503), None),
         (error(429, None, "insufficient_quota", 20.0), None),
         (error(429, "conversation_locked"), None),
+        (error(429, "rate_limit_exceeded", "tokens", 3.0, TOO_LARGE), None),
         (error(400, "rate_limit_exceeded"), None),
         (Answer(200, b"{}"), None),
         (Answer(None), None),

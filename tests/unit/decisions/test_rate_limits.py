@@ -15,7 +15,9 @@ from prefect_responses.decisions.rate_limits import (
     BURST,
     FORGOTTEN,
     HOLD,
+    LONGEST_DEBT,
     LONGEST_PAUSE,
+    LONGEST_WINDOW,
     MINUTE,
     NO_LIMITS,
     SLOT_LASTS,
@@ -90,6 +92,51 @@ def test_a_request_larger_than_a_minute_leaves_and_owes():
     admitted = admit(Bucket(), limits, [5000.0, 1.0], NOW)
     assert len(admitted.slots) == 1
     assert admitted.wait == pytest.approx(5 * MINUTE - BURST)
+
+
+def test_no_request_owes_for_ever():
+    limits = RateLimits(requests_per_minute=60, tokens_per_minute=1000)
+    admitted = admit(Bucket(), limits, [100_000.0], NOW)
+    assert admitted.bucket.tokens_at == pytest.approx(NOW - BURST + LONGEST_DEBT)
+
+
+def test_tokens_are_owed_only_to_a_limit_on_tokens():
+    owing = Bucket(tokens_at=NOW + 500)
+    assert admit(owing, RateLimits(tokens_per_minute=1000), [1.0], NOW).slots == ()
+    admitted = admit(owing, SIXTY, [1.0], NOW)
+    assert admitted.slots == (NOW,)
+    assert admitted.bucket.tokens_at == owing.tokens_at
+
+
+def test_a_slot_is_owed_only_to_a_limit_on_requests():
+    owing = Bucket(requests_at=NOW + 50)
+    assert admit(owing, SIXTY, [1.0], NOW).slots == ()
+    assert admit(owing, RateLimits(tokens_per_minute=1000), [1.0], NOW).slots == (NOW,)
+
+
+@pytest.mark.parametrize("far", [LONGEST_DEBT + AHEAD + 1, 1e300])
+def test_what_lies_too_far_ahead_was_never_given_out(far):
+    limits = RateLimits(requests_per_minute=60, tokens_per_minute=1000)
+    for poisoned in (Bucket(requests_at=NOW + far), Bucket(tokens_at=NOW + far)):
+        admitted = admit(poisoned, limits, [1.0], NOW)
+        assert admitted.slots == (NOW,)
+        assert max(admitted.bucket.requests_at, admitted.bucket.tokens_at) < NOW + 5
+    rare = RateLimits(requests_per_minute=0.01)
+    first = admit(Bucket(), rare, [0.0], NOW)
+    assert admit(first.bucket, rare, [0.0], NOW + LONGEST_DEBT).slots == ()
+
+
+def test_a_pause_that_is_too_long_was_never_asked_for():
+    poisoned = Bucket(paused_until=NOW + LONGEST_PAUSE + 1)
+    assert admit(poisoned, NO_LIMITS, [0.0], NOW).slots == (NOW,)
+    assert refused(poisoned, SIXTY, storm(9.0, explained=True), NOW).paused_until == NOW + 9
+
+
+def test_a_rate_that_no_server_can_have_said_does_not_hold():
+    poisoned = Bucket(requests_per_minute=1e-6, tokens_per_minute=1e-6)
+    assert not admit(poisoned, NO_LIMITS, [1.0], NOW).is_bounded
+    slowest = Left(1.0, 0.0, window=LONGEST_WINDOW).per_minute
+    assert admit(Bucket(requests_per_minute=slowest), NO_LIMITS, [1.0], NOW).is_bounded
 
 
 def test_nothing_leaves_before_the_end_of_a_pause():
@@ -177,7 +224,36 @@ def test_a_reserve_is_left_for_what_is_on_the_wire():
     after = heard(Bucket(), said, NOW)
     assert after.requests_at == pytest.approx(NOW + 3)
     assert after.tokens_at == 0.0
-    assert heard(Bucket(requests_at=NOW + 9), said, NOW).requests_at == NOW + 9
+    ahead = Bucket(requests_at=NOW + 9, requests_per_minute=100)
+    assert heard(ahead, said, NOW).requests_at == NOW + 9
+
+
+@pytest.mark.parametrize(
+    ("kept", "own", "then", "owed"),
+    [
+        (1000, None, 2_000_000, 0.25),
+        (1000, 100, 2_000_000, 500),
+        (1000, 500, 1000, 500),
+        (1000, 800, 400, LONGEST_DEBT),
+        (1000, 2000, 4000, 250),
+        (1000, 2000, None, 250),
+        (1000, None, None, 500),
+        # Who owed nothing to this limit owes nothing to it now.
+        (None, None, 1000, 0),
+    ],
+)
+def test_what_is_owed_changes_with_the_limit(kept, own, then, owed):
+    left = None if then is None else Left(then, then * 0.4)
+    limits = RateLimits(requests_per_minute=own, tokens_per_minute=own)
+    before = Bucket(NOW + 500, NOW + 500, kept, kept)
+    after = heard(before, LimitsSaid(requests=left, tokens=left), NOW, limits)
+    assert after.requests_at == after.tokens_at == pytest.approx(NOW + owed)
+
+
+def test_what_is_not_owed_does_not_change():
+    said = LimitsSaid(requests=Left(400, 200), tokens=Left(400, 200))
+    after = heard(Bucket(NOW - 5, NOW, 100, 100), said, NOW)
+    assert (after.requests_at, after.tokens_at) == (NOW - 5, NOW)
 
 
 # --- refusals -------------------------------------------------------------------------------------

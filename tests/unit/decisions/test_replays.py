@@ -140,7 +140,10 @@ def test_a_request_without_input_begins_with_the_answer():
         (100, {"output_tokens": 400}, 800),
         (100, None, 200),
         (None, {"output_tokens": 300}, 600),
+        (None, {"output_tokens": 3}, 16),
         (None, {"output_tokens": True}, None),
+        (None, {"output_tokens": -7}, None),
+        (100, {"output_tokens": 2**62}, 200),
         (None, {}, None),
     ],
 )

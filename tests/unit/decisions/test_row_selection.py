@@ -40,8 +40,10 @@ class Row:
     outcome: Outcome | None = Outcome.COMPLETED
     rejected: str | None = None
     row_class: str | None = None
+    replay: str | None = None
     run: tuple[int, ...] = EARLIER
     attempts: int = field(default=1)
+    answered: tuple[str, ...] = ()
 
 
 def unsettled(state: AttemptState, **facts) -> Row:
@@ -66,6 +68,10 @@ ROWS = {
     "answered and read": (Row(row_class="ok"), REUSE, NOT_SELECTED, FORCE),
     "answered by this pass": (Row(run=OURS), REUSE, NOT_SELECTED, REUSE),
     "answered, changed since": (Row(digest="d0"), CHANGED, NOT_SELECTED, CHANGED),
+    "answered, changed and back": (
+        Row(digest="d0", answered=("d1",)),
+        *(RowChoice.KNOWN, NOT_SELECTED, RowChoice.KNOWN),
+    ),
     "failed, changed since": (dead(FAILED, digest="d0"), CHANGED, CHANGED, CHANGED),
     "never sent": (unsettled(AttemptState.PLANNED), RESUME, NOT_SELECTED, RESUME),
     "written down by this pass": (
@@ -73,6 +79,18 @@ ROWS = {
         RESUME,
         RESUME,
         RESUME,
+    ),
+    "failed, and written down again": (
+        Row(state=AttemptState.PLANNED, outcome=None),
+        *(RESUME, RESUME, RESUME),
+    ),
+    "failed, written down again, and changed": (
+        Row(state=AttemptState.PLANNED, outcome=None, digest="d0"),
+        *(CHANGED, CHANGED, CHANGED),
+    ),
+    "a replay that was never sent": (
+        unsettled(AttemptState.PLANNED, replay="again"),
+        *(RESUME, RESUME, RESUME),
     ),
     "being sent": (unsettled(AttemptState.SUBMITTING), DOUBT, DOUBT, DOUBT),
     "in doubt": (unsettled(AttemptState.IN_DOUBT), DOUBT, DOUBT, DOUBT),
@@ -149,7 +167,7 @@ def test_attempts_are_counted_by_class():
 
 def test_what_is_paid_for_is_driven():
     assert PAID < DRIVEN
-    assert {ADOPT, DOUBT} == DRIVEN - PAID
+    assert {ADOPT, DOUBT, RowChoice.KNOWN} == DRIVEN - PAID
 
 
 # --- classes --------------------------------------------------------------------------------------

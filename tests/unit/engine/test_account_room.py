@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from engine_bench import EmulatorsClock, policy
+from engine_bench import SCOPE, EmulatorsClock, policy
 
 from prefect_responses.charges import AccountLimit, Charge
 from prefect_responses.decisions.policies import OnChange
@@ -14,9 +15,11 @@ from prefect_responses.engine import account_room
 from prefect_responses.engine.account_room import is_used_up
 from prefect_responses.engine.in_flight import InFlight
 from prefect_responses.engine.shards import RowCall, drive_shard
+from prefect_responses.engine.unattended import Holders
 from prefect_responses.errors import ResponsesError, SubmissionInDoubt
 from prefect_responses.job_errors import AccountFull, BudgetStopped
 from prefect_responses.ledger import Account
+from prefect_responses.statuses import AttemptState
 
 
 @pytest.fixture(autouse=True)
@@ -90,23 +93,90 @@ async def test_a_budget_that_is_used_up_stops_the_shard_after_what_is_in_flight(
     assert all(end.settled for end in ends)
 
 
-async def test_rows_in_doubt_keep_their_room_and_nobody_waits_for_ever(bench, monkeypatch):
-    monkeypatch.setattr(account_room, "ROOM_PATIENCE", 0.1)
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (AccountLimit("job:j", max_in_flight=2), AccountFull),
+        (AccountLimit("job:j", max_tokens=25), BudgetStopped),
+    ],
+    ids=["in_flight", "budget"],
+)
+async def test_room_that_only_doubts_hold_is_not_waited_for(bench, limit, expected):
     bench.control.add_fault("accept_then_drop", times=2)
-    limit = AccountLimit("job:j", max_in_flight=2)
     ends, error = await drive(bench, rows(bench, range(4), limit, in_doubt="fail"))
 
-    assert isinstance(error, AccountFull)
+    assert type(error) is expected
     assert [type(end.error) for end in ends] == [SubmissionInDoubt] * 2
 
 
-async def test_a_budget_that_doubts_hold_stops_the_shard_in_the_end(bench, monkeypatch):
-    monkeypatch.setattr(account_room, "ROOM_PATIENCE", 0.1)
-    bench.control.add_fault("accept_then_drop", times=2)
-    limit = AccountLimit("job:j", max_tokens=25)
-    _, error = await drive(bench, rows(bench, range(4), limit, in_doubt="fail"))
+async def test_a_row_that_alone_exceeds_a_budget_leaves_the_others_alone(bench):
+    limit = AccountLimit("job:j", max_tokens=500)
+    large = rows(bench, [0], limit, tokens=501)
+    ends, error = await drive(bench, [*large, *rows(bench, range(1, 4), limit)])
 
-    assert isinstance(error, BudgetStopped)
+    assert error is None
+    assert [type(end.error) for end in ends if end.settled is None] == [AccountFull]
+    assert bench.accepted() == len(ends) - 1 == 3
+
+
+# --- room that nobody here waits for --------------------------------------------------------------
+
+
+async def left_behind(bench, calls, state):
+    """Begin with rows, and leave them as soon as they are in *state*."""
+    driving = asyncio.create_task(drive(bench, calls))
+    while len(found := await bench.ledger.of_flow_runs((), (SCOPE,))) < 2 or any(  # noqa: ASYNC110
+        one.state is not state for one in found
+    ):
+        await asyncio.sleep(0.005)
+    driving.cancel()
+    with suppress(asyncio.CancelledError):
+        await driving
+
+
+async def test_what_ended_and_was_waited_for_by_nobody_makes_room(bench):
+    limit = AccountLimit("job:j", max_in_flight=2)
+    bench.control.set_latency("constant:600")
+    await left_behind(bench, rows(bench, range(2), limit), AttemptState.SUBMITTED)
+    bench.control.set_latency("instant")
+    bench.control.stop_clock()
+    bench.control.advance(700)
+    bench.control.start_clock()
+
+    ends, error = await drive(bench, rows(bench, range(2, 5), limit))
+
+    assert (len(ends), error) == (3, None)
+    assert (await bench.ledger.account("job:j")).in_flight == 0
+
+
+async def test_who_holds_the_room_is_shown(bench):
+    limit, gate = AccountLimit("job:j", max_in_flight=2), InFlight(8)
+    bench.control.set_latency("constant:600")
+    await left_behind(bench, rows(bench, range(2), limit), AttemptState.SUBMITTED)
+
+    waiting = rows(bench, range(2, 5), limit)
+    driving = asyncio.create_task(drive_shard(bench.responses, waiting, gate=gate, ended=[].append))
+    while gate.held is None:  # noqa: ASYNC110 - it is shown to another thread
+        await asyncio.sleep(0.005)
+    driving.cancel()
+
+    assert gate.held == Holders(in_flight=2)
+    assert gate.held.words() == "waiting for room that 2 rows in flight hold"
+    with pytest.raises(asyncio.CancelledError):
+        await driving
+    assert gate.held is None
+
+
+async def test_a_doubt_that_may_be_repeated_gives_its_room_back(bench):
+    limit = AccountLimit("job:j", max_in_flight=2)
+    bench.control.add_fault("accept_then_drop", times=2)
+    await drive(bench, rows(bench, range(2), limit, in_doubt="fail"))
+
+    ends, error = await drive(bench, rows(bench, range(2, 5), limit, in_doubt="resubmit"))
+
+    assert (len(ends), error) == (3, None)
+    left = await bench.ledger.of_flow_runs((), (SCOPE,))
+    assert [one.state for one in left] == [AttemptState.PLANNED] * 2
 
 
 @pytest.mark.parametrize(

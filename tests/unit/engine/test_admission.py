@@ -15,12 +15,13 @@ from pydantic import SecretStr
 
 from prefect_responses.attempt import Endpoint
 from prefect_responses.clock import SystemClock
-from prefect_responses.decisions.rate_limits import MINUTE, Bucket, RateLimits
+from prefect_responses.decisions.rate_limits import HOLD, MINUTE, Bucket, RateLimits
 from prefect_responses.engine.admission import SharedAdmission, Unlimited
 from prefect_responses.engine.connections import Connection, LedgerAddress, open_responses
 from prefect_responses.engine.durable_responses import DurableResponses
 from prefect_responses.engine.in_flight import InFlight
 from prefect_responses.engine.rate_lanes import ASK_EVERY, LOOK_EVERY, OwnRate
+from prefect_responses.engine.refused_rows import RefusedRows
 from prefect_responses.engine.runtime import Runtime
 from prefect_responses.engine.shards import RowCall, drive_shard
 from prefect_responses.errors import LedgerError, LedgerUnavailable
@@ -375,6 +376,104 @@ async def test_what_is_not_told_is_told_later(process, counted, clock):
     assert (await bucket_of(counted)).pace == 30
 
 
+async def test_windows_that_no_server_has_stop_nobody(process, counted, clock):
+    for window in ("1e300", "1764000000"):
+        admission = process()
+        await sent(admission)
+        said = headers(100, 0) | {"renewalperiod-requests": window}
+        admission.seen(AnswerHead(rate_limits=said), "m")
+        await until_at_rest()
+        assert (await times_of(admission, clock, 3))[-1] < 10
+    assert (await bucket_of(counted)).requests_per_minute == 100
+
+
+async def test_what_was_stored_of_such_a_window_heals(process, counted, clock):
+    far = clock.now() + 1e9
+    await share(counted, Bucket(far, far, 1e-6, 1e-6, None, far))
+    admission = process(RateLimits(600, 600_000))
+    assert (await times_of(admission, clock, 20))[-1] < 10
+    assert (await bucket_of(counted)).requests_at < clock.now() + 10
+
+
+async def test_a_limit_that_is_raised_or_gone_holds_nobody_up(process, counted, clock):
+    """What was sent as a thousand tokens had a minute is owed to two millions a minute."""
+    admission = process(RateLimits(600))
+    owing = Bucket(tokens_at=clock.now() + 500, tokens_per_minute=1000)
+    for said in (headers(2_000_000, 900_000, "tokens"), {}):
+        await share(counted, owing)
+        admission.seen(AnswerHead(rate_limits=said), "m")
+        assert await times_of(admission, clock, 1, tokens=10) == [pytest.approx(0, abs=0.5)]
+
+
+# --- one row that is refused again and again ------------------------------------------------------
+
+
+async def pace_after(admission, counted, clock, refusals, *, between):
+    """Return the pace after rows were refused in turn, all accepted that were sent between."""
+    for row in refusals:
+        await clock.sleep(HOLD + 1)
+        await sent(admission)
+        admission.seen(replace(REFUSED, retry_after=2.0), "m", row)
+        await until_at_rest()
+        for place in range(between):
+            admission.seen(ACCEPTED, "m", f"other-{place}")
+    return (await bucket_of(counted)).pace_at(clock.now())
+
+
+async def test_one_row_that_is_refused_again_and_again_slows_down_the_others_once(
+    process, counted, clock
+):
+    admission = process(RateLimits(600))
+    await sent(admission)
+    assert await pace_after(admission, counted, clock, ["bad"] * 12, between=1) > 300
+    start = clock.now()
+    admission.seen(replace(REFUSED, retry_after=600.0), "m", "bad")
+    await sent(admission)
+    assert clock.now() - start < 1
+
+
+async def test_two_such_rows_do_not_either(process, counted, clock):
+    admission = process(RateLimits(600))
+    await sent(admission)
+    assert await pace_after(admission, counted, clock, ["bad", "worse"] * 8, between=9) > 150
+
+
+async def test_rows_that_are_refused_beside_each_other_are_a_storm(process, counted, clock):
+    admission = process(RateLimits(600))
+    await sent(admission)
+    rows = [f"r{place % 4}" for place in range(12)]
+    assert await pace_after(admission, counted, clock, rows, between=5) < 20
+
+
+async def test_a_row_that_was_accepted_begins_anew(process, counted, clock):
+    admission = process(RateLimits(600))
+    await sent(admission)
+    await pace_after(admission, counted, clock, ["bad"], between=0)
+    admission.seen(ACCEPTED, "m", "bad")
+    assert await pace_after(admission, counted, clock, ["bad"], between=0) < 200
+
+
+async def test_numbers_that_explain_a_refusal_pause_all_each_time(process, clock):
+    admission = process(RateLimits(600))
+    for _ in range(3):
+        await sent(admission)
+        start = clock.now()
+        explained = replace(REFUSED, retry_after=30.0, rate_limits=headers(600, 0))
+        admission.seen(explained, "m", "bad")
+        await sent(admission)
+        assert clock.now() - start >= 30
+
+
+def test_no_more_refused_rows_are_kept_in_mind_than_needed():
+    rows = RefusedRows(most=2)
+    assert [rows.is_its_own(row) for row in ("a", "b", "c")] == [False] * 3
+    rows.accepted("x")
+    assert not rows.is_its_own("a")
+    for _ in range(8):
+        rows.accepted("x")
+    assert rows.is_its_own("c")
+
+
 def test_a_process_counts_its_own_rate():
     rate, now = OwnRate(), 1000.0
     for _ in range(50):
@@ -446,6 +545,27 @@ async def test_engines_learn_the_limit_from_the_headers(bench):
     assert_each_ended_once(await drive_all(benches, 20), benches[0], 40)
     # What left before the first answer, and hardly anything after it.
     assert len(benches[0].posts()) - 40 <= 4
+
+
+async def test_a_row_that_is_too_large_for_its_limit_ends_and_slows_nobody_down(bench):
+    bench.control.add_fault(
+        "status",
+        status=429,
+        code="rate_limit_exceeded",
+        type="tokens",
+        message="Request too large for m on tokens per min (TPM): Limit 30000, Requested 90000.",
+        times=None,
+        match={"body_contains": "Row 3 of 0."},
+    )
+    benches = await two_engines(bench)
+    ends = await drive_all(benches, 10)
+    outcomes = [end.settled.attempt.outcome for end in ends if end.settled is not None]
+    assert outcomes.count(Outcome.COMPLETED) == 19
+    assert outcomes.count(Outcome.REFUSED) == 1
+    assert len(benches[0].posts()) == 20
+    model = ends[0].call.draft.model
+    shared, _ = await bench.ledger.rate_limits.read(limit_name(bench.endpoint, model))
+    assert (shared.pace, shared.paused_until) == (None, 0.0)
 
 
 @pytest.mark.parametrize("retry_after", [None, 20])

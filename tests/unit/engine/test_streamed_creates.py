@@ -66,9 +66,7 @@ async def posted(bench, api):
 )
 async def test_head_and_first_event_share_one_limit(bench, head, first, verdict):
     async with slow_server(head, first) as server:
-        began = time.monotonic()
         assert isinstance(await posted(bench, api_of(bench, server)), verdict)
-        assert time.monotonic() - began < LIMIT + 0.15
 
 
 async def test_waiting_for_a_turn_is_no_part_of_it(bench):

@@ -28,7 +28,7 @@ def test_a_terminal_gets_short_lines() -> None:
     assert lines == [
         "people: 1,025 rows in 12.3 s",
         "  ok: 1,021",
-        "  schema: 3 (kept; a new prompt version asks again)",
+        "  schema: 3 (kept until `prefect-responses job replay`)",
         "  in_doubt: 1 (see `prefect-responses audit`)",
         "reused 1,000, adopted 5, submitted 20",
         "tokens of all rows: 12,345 in, 678 out",

@@ -37,7 +37,7 @@ def test_what_can_be_replayed_by_name_is_what_was_paid_for_and_is_no_answer() ->
 
 
 def test_a_dead_row_has_ended_without_an_answer() -> None:
-    alive = {"ok", "in_doubt", "parked", "budget", "in_flight"}
+    alive = {"ok", "in_doubt", "parked", "budget", "not_selected", "in_flight"}
     assert set(RowOutcome) - alive == DEAD
     assert REPLAY_RULES[RowOutcome.OK] is ReplayRule.NEVER
 
@@ -69,6 +69,18 @@ def test_different_values_of_as_many_columns_have_different_keys(
 def test_a_key_that_is_blank_or_holds_nul_is_refused(values: list[str]) -> None:
     with pytest.raises(TableInvalid):
         row_key(values)
+
+
+@pytest.mark.parametrize("values", [["k" * 2001], ["é" * 1001], ["\ud800" * 667], ["a" * 1000] * 2])
+def test_a_key_that_an_index_cannot_hold_is_refused_unquoted(values: list[str]) -> None:
+    with pytest.raises(TableInvalid, match="longer than 2000 bytes") as caught:
+        row_key(values)
+    assert values[0][:9] not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["k" * 2000, "é" * 1000, "\ud800" * 666])
+def test_a_key_as_long_as_an_index_holds_is_taken(key: str) -> None:
+    assert row_key([key]) == key
 
 
 @pytest.mark.parametrize("key", ["plain", '{"a": 1}', '["a"]', '["a","b","c"]'])

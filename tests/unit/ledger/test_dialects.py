@@ -14,6 +14,7 @@ from prefect_responses.errors import (
 from prefect_responses.ledger.dialects import (
     POSTGRESQL,
     SQLITE,
+    connect,
     dialect_of,
     is_conflict,
     ledger_error,
@@ -139,3 +140,11 @@ def test_a_password_in_a_url_that_cannot_be_read_is_not_repeated():
         parse_url("postgres//me:secret@host/db")
 
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize("url", ["sqlite:///ledger.db", "postgresql://me@host/db"])
+def test_no_error_of_a_ledger_shows_what_was_written(url, pooled):
+    engine = connect(parse_url(url), writes=True, pooled=pooled)
+
+    assert engine.sync_engine.hide_parameters
