@@ -113,19 +113,19 @@ def with_an_id(world):
 
 def test_rows_that_left_the_table_give_their_room_back_when_they_end(world, tmp_path):
     world.control.set_latency("constant:600")
-    how = {"limits": RateLimits(in_flight=3), "sink": tmp_path / "out.csv"}
-    killed = Process(world, tmp_path, source=table(tmp_path, rows_of(3)), **how)
-    wait_until(lambda: with_an_id(world) == 3)
+    how = {"limits": RateLimits(in_flight=2), "sink": tmp_path / "out.csv"}
+    killed = Process(world, tmp_path, source=table(tmp_path, rows_of(2)), **how)
+    wait_until(lambda: with_an_id(world) == 2)
     killed.kill()
     world.control.set_latency("instant")
     world.control.stop_clock()
     world.control.advance(700)
     world.control.start_clock()
 
-    others = [(f"z{i}", f"Text {i}", "x") for i in range(3)]
+    others = [(f"z{i}", f"Text {i}", "x") for i in range(2)]
     report = ask(table(tmp_path, others), **how)
 
-    assert (report.outcomes, report.plan.vanished) == ({"ok": 3}, 3)
+    assert (report.outcomes, report.plan.vanished) == ({"ok": 2}, 2)
 
 
 # --- replays --------------------------------------------------------------------------------------
