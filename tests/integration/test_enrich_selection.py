@@ -116,7 +116,8 @@ def test_only_rows_that_hold_what_is_wanted(source, sink):
     by_values = ask(source, sink, where={"id": ["r1", "r3"]})
     assert by_values.submitted == 2
     assert by_values.plan.choices == {"new": 2, "not_selected": 3}
-    assert [row["status"] for row in read(sink).values()] == ["not_selected", "ok"] * 2 + ["not_selected"]
+    statuses = [row["status"] for row in read(sink).values()]
+    assert statuses == ["not_selected", "ok"] * 2 + ["not_selected"]
 
     by_function = ask(source, where=lambda row: row.key > "r2")
     assert (by_function.submitted, by_function.reused) == (1, 1)
