@@ -107,7 +107,7 @@ def loop_on_httpx(*, rows: int, in_flight: int, poll: float) -> Cost:
 
 
 def loop_on_httpx_aiohttp(*, rows: int, in_flight: int, poll: float) -> Cost:
-    """Run the loop on httpx with the transport of httpx-aiohttp, which is ours."""
+    """Run the loop on httpx with the transport of httpx-aiohttp."""
     import httpx  # noqa: PLC0415 - as above
     from httpx_aiohttp import HttpxAiohttpClient  # noqa: PLC0415 - as above
 

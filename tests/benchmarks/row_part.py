@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 OURS = "`enrich`"
 LEARNED = "`enrich`, polling as it learns"
 ENGINE = "its engine and ledger, no Prefect"
-SAME_TRANSPORT = "bare loop, httpx on aiohttp"
+HTTPX_ON_AIOHTTP = "bare loop, httpx on aiohttp"
 HTTPX = "bare loop, httpx"
 AIOHTTP = "bare loop, aiohttp + orjson"
 TASKS = "Prefect, a task per row, SDK"
@@ -39,7 +39,7 @@ def rows(lab: BenchLab) -> Part:
             OURS: partial(ours, poll=size.poll),
             **({LEARNED: ours} if size.learns else {}),
             ENGINE: partial(_engine, lab),
-            SAME_TRANSPORT: partial(lab.peer, "httpx-aiohttp", size.rows, **many),
+            HTTPX_ON_AIOHTTP: partial(lab.peer, "httpx-aiohttp", size.rows, **many),
             HTTPX: partial(lab.peer, "httpx", size.rows, **many),
             AIOHTTP: partial(lab.peer, "aiohttp", size.rows, **many),
             TASKS: partial(_tasks, lab),
@@ -53,24 +53,24 @@ def _note(size: Size) -> str:
     return (
         f"{size.rows:,} rows, {size.in_flight:,} in flight, {size.latency:g} s of latency, a poll "
         f"every {size.poll:g} s; the task per row with {size.task_rows:,} rows, all in flight, for "
-        "its costs are a row's. On loopback, without TLS; `enrich` and httpx on aiohttp's "
-        "transport may use 100 connections, the other loops 16. CPU is that of the work itself, "
-        "without importing and starting a flow run."
+        "its costs are a row's. On loopback, without TLS; `enrich` (on aiohttp) and httpx on "
+        "aiohttp's transport may use 100 connections, the other loops 16. CPU is that of the work "
+        "itself, without importing and starting a flow run."
     )
 
 
 def _targets(found: dict[str, dict[str, Any]]) -> list[Target]:
     cost = {name: each["cpu"] for name, each in found.items()}
     whole = found[OURS]["whole"] / found[TASKS]["whole"]
-    tax = cost[ENGINE] / cost[SAME_TRANSPORT]
-    speed = found[ENGINE]["rate"] / found[SAME_TRANSPORT]["rate"]
+    tax = cost[ENGINE] / cost[HTTPX_ON_AIOHTTP]
+    speed = found[ENGINE]["rate"] / found[HTTPX_ON_AIOHTTP]["rate"]
     return [
         Target("client CPU a row, of bare httpx's", cost[OURS] / cost[HTTPX], 0.5),
         Target("client CPU a row, of bare aiohttp's", cost[OURS] / cost[AIOHTTP], 3.0),
         Target("client and server CPU a row, of a task per row's", whole, 0.05),
         Target("create calls a row", found[OURS]["creates"], 1.0),
-        Target("engine's CPU, of the same transport's bare", tax, 1.25),
-        Target("engine's rows a second, of the same", speed, 0.85, at_least=True),
+        Target("engine's CPU, of bare httpx on aiohttp's", tax, 1.25),
+        Target("engine's rows a second, of the same loop's", speed, 0.85, at_least=True),
     ]
 
 
