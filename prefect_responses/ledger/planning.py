@@ -96,7 +96,7 @@ def plan_next(picture: Picture, verb: PlanNext) -> Verdict:
         return Verdict(speaker, moved=False)
     following = _following(picture, attempt, verb.draft, verb.at, replay=verb.replay)
     speaker = picture.speaker(following)
-    if speaker.id != following.id and speaker.is_answered:
+    if speaker.id not in {attempt.id, following.id} and speaker.is_answered:
         # The same was asked before, and answered. What is given up here lets that answer speak.
         abandon(picture, following, verb.at)
         return Verdict(speaker, moved=True)
