@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from prefect_responses.engine.account_room import AccountRoom
-from prefect_responses.engine.collecting import rare_collections
+from prefect_responses.engine.garbage_collection import rare_collections
 from prefect_responses.errors import ResponsesError, SubmissionInDoubt
 from prefect_responses.job_errors import AccountFull
 

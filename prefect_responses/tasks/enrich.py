@@ -13,7 +13,7 @@ from prefect_responses.decisions.policies import InDoubtMode, OnChange
 from prefect_responses.decisions.replays import replay_classes
 from prefect_responses.decisions.row_outcomes import DEAD, RowOutcome
 from prefect_responses.decisions.row_selection import Select, Selection
-from prefect_responses.engine.collecting import rare_collections
+from prefect_responses.engine.garbage_collection import rare_collections
 from prefect_responses.enrichment.job import EnrichJob
 from prefect_responses.enrichment.output_types import OutputType
 from prefect_responses.enrichment.prices import read_prices

@@ -31,8 +31,8 @@ def polls(lab: BenchLab) -> Part:
     note = (
         f"Driven: the engine itself, after {lab.size.lessons} responses, over the "
         f"{many:,} that follow, against the stub; a clock that runs faster stands for longer "
-        "latencies. With all in flight at once, the ends that are learned from are those of the "
-        "short ones first."
+        "latencies. What is still running counts as longer than it has run, so that a wave does "
+        "not teach haste; on the way it polls a little later than the simulated schedule."
     )
     head = ("median latency", "in flight", "polls", "lag, % of the mean")
     return Part("polls", [simulated, Figures(head, cells, note)], targets)

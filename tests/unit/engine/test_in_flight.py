@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from prefect_responses.engine.collecting import RARELY, rare_collections
+from prefect_responses.engine.garbage_collection import RARELY, rare_collections
 from prefect_responses.engine.in_flight import InFlight, on_the_wire_for
 
 
