@@ -137,6 +137,15 @@ async def test_what_is_cancelled_before_its_first_step_is_never_run(runtime):
     assert ran == []
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own handler of Ctrl+C, whatever ran in this process before."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_signal_waits_for_the_cleanup(runtime):
     cleaned, main = [], threading.get_ident()
 
