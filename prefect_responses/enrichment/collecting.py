@@ -69,8 +69,8 @@ async def collect(
 ) -> Collected:
     """Read how every row of the job stands, write it to *sink*, and count.
 
-    Rows that an earlier run finished are written too. A kill leaves the sink's earlier table or the
-    new one, never half of it.
+    Rows that an earlier run finished are written too. A kill leaves a file as it was or whole; a
+    database has some rows as they stand now, and the others as they stood, each of them whole.
 
     Args:
         asked: what was asked.
@@ -78,7 +78,7 @@ async def collect(
         unsent: what to call a row that was not sent.
 
     Raises:
-        TableChanged: the table is not the one that the pass goes over; nothing was written.
+        TableChanged: the table is not the one that the pass goes over; a file is as it was.
     """
     job, requests, ledger = asked.job, asked.requests, asked.ledger
     counts, dead = ShardCounts(), list[DeadRow]()
@@ -108,8 +108,8 @@ async def collect(
 def _check_table(table: TableDigest, pass_: Pass) -> None:
     if table.hexdigest() != pass_.table_digest:
         raise TableChanged(
-            "The table changed while the job went over it. Answers are kept, and nothing was "
-            "written: run the job again."
+            "The table changed while the job went over it. Answers are kept: run the job again, "
+            "which writes the results of the table as it is then."
         )
 
 
